@@ -1,0 +1,52 @@
+#!/bin/sh
+# Builds what users get into target/dist: lib/ (shared and static library, pkg-config file), bin/crash-monitor, include/.
+# Usage: scripts/dist.sh
+set -eu
+cd "$(dirname "$0")/.."
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+major=${version%%.*}
+target=${CARGO_TARGET_DIR:-target}
+dist=target/dist
+
+cargo build --release --locked --lib
+cargo build --release --locked --features show --bin crash-monitor
+
+mkdir -p "$dist/lib/pkgconfig" "$dist/bin" "$dist/include"
+# Installed under a new name and renamed: a process that runs the old file keeps it.
+put() {
+    cp "$1" "$2.new"
+    mv -f "$2.new" "$2"
+}
+put "$target/release/libcrash_monitor.so" "$dist/lib/libcrash_monitor.so.$version"
+ln -sf "libcrash_monitor.so.$version" "$dist/lib/libcrash_monitor.so.$major"
+ln -sf "libcrash_monitor.so.$major" "$dist/lib/libcrash_monitor.so"
+put "$target/release/crash-monitor" "$dist/bin/crash-monitor"
+for header in include/*.h bindings/cpp/*.hpp; do
+    put "$header" "$dist/include/${header##*/}"
+done
+
+# The static library as one object whose only global symbols are the C API: a host that is linked with it gets neither
+# crash-handler's pthread_create nor a second copy of somebody else's Rust runtime symbols.
+object=$dist/crash_monitor.o
+roots=$(sed -n 's/^[a-z].* \**\(cm_[a-z_]*\)(.*$/-u \1/p' include/crash_monitor.h)
+# shellcheck disable=SC2086 # one word each
+ld -r --gc-sections $roots -o "$object" "$target/release/libcrash_monitor.a"
+# The bitcode that Rust's own standard library carries confuses binutils' plugins once objects are merged.
+objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd --wildcard --keep-global-symbol='cm_*' "$object"
+rm -f "$dist/lib/libcrash_monitor.a"
+ar crs "$dist/lib/libcrash_monitor.a" "$object"
+rm "$object"
+
+cat > "$dist/lib/pkgconfig/crash_monitor.pc" <<PC
+prefix=\${pcfiledir}/../..
+libdir=\${prefix}/lib
+includedir=\${prefix}/include
+
+Name: crash_monitor
+Description: Two-process minidump pipeline
+Version: $version
+Cflags: -I\${includedir}
+Libs: -L\${libdir} -lcrash_monitor
+Libs.private: -lpthread -ldl -lm -lgcc_s
+PC
+touch "$dist/.made"

@@ -1,0 +1,201 @@
+//! What a host asks for at install, checked.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_SOCKET};
+
+/// Longest socket path the kernel takes: `sun_path` is 108 bytes with its NUL (unix(7)).
+pub(crate) const SOCKET_PATH_MAX: usize = 107;
+/// Longest path in bytes that we freeze for the handler: `PATH_MAX` is 4096 with its NUL (linux/limits.h).
+pub(crate) const PATH_BYTES_MAX: usize = 4095;
+/// Longest application name in bytes; it becomes part of a file name, whose limit is 255 (linux/limits.h).
+pub(crate) const APP_NAME_MAX: usize = 64;
+/// How long a crashing host waits for its dump, all steps together, unless it asks otherwise.
+pub(crate) const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
+/// Shortest and longest deadline in milliseconds that a host may ask for.
+pub(crate) const DEADLINE_MS_RANGE: std::ops::RangeInclusive<u32> = 100..=600_000;
+/// Name of the socket inside the dump directory where the host names none.
+pub(crate) const DEFAULT_SOCKET_NAME: &str = "monitor.sock";
+
+/// A host's wishes as given, each checked on its own when set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    dump_dir: PathBuf,
+    socket_path: Option<PathBuf>,
+    app_name: Option<String>,
+    monitor_path: Option<PathBuf>,
+    monitor_log: Option<PathBuf>,
+    deadline: Duration,
+}
+
+impl Config {
+    /// Dumps go to `dump_dir`; the monitor listens at `socket_path`, or at `monitor.sock` in the dump directory.
+    pub fn new(dump_dir: &Path, socket_path: Option<&Path>) -> Result<Self> {
+        Ok(Self {
+            dump_dir: checked_path("dump_dir", dump_dir)?,
+            socket_path: socket_path.map(|path| checked_path("socket_path", path)).transpose()?,
+            app_name: None,
+            monitor_path: None,
+            monitor_log: None,
+            deadline: DEADLINE_DEFAULT,
+        })
+    }
+
+    /// The first part of the names of dump files.
+    pub fn set_app_name(&mut self, name: &str) -> Result<()> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        if name.is_empty() || name.len() > APP_NAME_MAX || name.starts_with('.') || !name.chars().all(allowed) {
+            return Err(invalid(format!(
+                "app_name {name:?} cannot be part of a file name: give 1 to {APP_NAME_MAX} ASCII letters, digits, \
+                 '.', '_', '+' or '-', not starting with '.'"
+            )));
+        }
+        self.app_name = Some(name.to_owned());
+        Ok(())
+    }
+
+    /// The executable to start where no monitor runs, called with `--crash-monitor` and the rest of the monitor's
+    /// command line.
+    pub fn set_monitor_path(&mut self, path: &Path) -> Result<()> {
+        self.monitor_path = Some(checked_path("monitor_path", path)?);
+        Ok(())
+    }
+
+    /// The file a monitor started by this host appends its log to.
+    pub fn set_monitor_log(&mut self, path: &Path) -> Result<()> {
+        self.monitor_log = Some(checked_path("monitor_log", path)?);
+        Ok(())
+    }
+
+    /// How long a crashing process waits for its dump, all steps together.
+    pub fn set_deadline_ms(&mut self, milliseconds: u32) -> Result<()> {
+        if !DEADLINE_MS_RANGE.contains(&milliseconds) {
+            return Err(invalid(format!(
+                "deadline of {milliseconds} ms is out of range: give {} to {} ms",
+                DEADLINE_MS_RANGE.start(),
+                DEADLINE_MS_RANGE.end()
+            )));
+        }
+        self.deadline = Duration::from_millis(milliseconds.into());
+        Ok(())
+    }
+
+    /// The settings that an installation goes by: absolute paths, defaults filled in.
+    pub(crate) fn resolve(&self) -> Result<Settings> {
+        let dump_dir = absolute("dump_dir", &self.dump_dir)?;
+        let socket_path = match &self.socket_path {
+            Some(path) => absolute("socket_path", path)?,
+            None => dump_dir.join(DEFAULT_SOCKET_NAME),
+        };
+        check_socket_path(&socket_path)?;
+        Ok(Settings {
+            dump_dir,
+            socket_path,
+            app_name: self.app_name.clone().unwrap_or_else(default_app_name),
+            monitor_path: self.monitor_path.as_deref().map(|p| absolute("monitor_path", p)).transpose()?,
+            monitor_log: self.monitor_log.as_deref().map(|p| absolute("monitor_log", p)).transpose()?,
+            deadline: self.deadline,
+        })
+    }
+}
+
+/// A host's wishes, complete: what two calls of `cm_install` are compared by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub dump_dir: PathBuf,
+    pub socket_path: PathBuf,
+    pub app_name: String,
+    pub monitor_path: Option<PathBuf>,
+    pub monitor_log: Option<PathBuf>,
+    pub deadline: Duration,
+}
+
+/// Refuses a socket path that no socket address can hold.
+pub(crate) fn check_socket_path(path: &Path) -> Result<()> {
+    let length = path.as_os_str().len();
+    if length > SOCKET_PATH_MAX {
+        return Err(Error::new(
+            CM_ERR_SOCKET,
+            format!(
+                "socket path {} is {length} bytes long, the kernel's limit is {SOCKET_PATH_MAX}: give a shorter \
+                 socket_path (it need not lie in the dump directory)",
+                path.display()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(CM_ERR_INVALID_ARGUMENT, message)
+}
+
+fn checked_path(what: &str, path: &Path) -> Result<PathBuf> {
+    let length = path.as_os_str().len();
+    if length == 0 {
+        return Err(invalid(format!("{what} is empty: give a path")));
+    }
+    if length > PATH_BYTES_MAX {
+        return Err(invalid(format!("{what} is {length} bytes long, the limit is {PATH_BYTES_MAX}")));
+    }
+    Ok(path.to_owned())
+}
+
+fn absolute(what: &str, path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path)
+        .map_err(|error| Error::system(format_args!("cannot make {what} {} absolute", path.display()), error))?;
+    checked_path(what, &absolute)
+}
+
+/// The executable's file name with everything that does not belong in a file name replaced.
+fn default_app_name() -> String {
+    let executable = std::env::current_exe().unwrap_or_default();
+    let name = executable.file_name().map_or_else(|| OsString::from("app"), OsStr::to_owned);
+    let safe = |byte: &u8| if byte.is_ascii_alphanumeric() || b"._+-".contains(byte) { *byte as char } else { '_' };
+    let name: String = name.as_bytes().iter().take(APP_NAME_MAX).map(safe).collect();
+    if name.starts_with('.') { format!("app{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_no_file_name_can_hold() {
+        let mut config = Config::new(Path::new("/d"), None).unwrap();
+        for bad in ["", ".hidden", "a/b", "a b", "ü", &"x".repeat(65)] {
+            assert_eq!(config.set_app_name(bad).unwrap_err().status(), CM_ERR_INVALID_ARGUMENT, "{bad:?}");
+        }
+        config.set_app_name("my-app_1.2+rc").unwrap();
+        assert_eq!(config.resolve().unwrap().app_name, "my-app_1.2+rc");
+    }
+
+    #[test]
+    fn a_socket_path_may_have_107_bytes_and_no_more() {
+        let path = |length: usize| PathBuf::from(format!("/{}", "s".repeat(length - 1)));
+        let config = |length| Config::new(Path::new("/d"), Some(&path(length))).unwrap().resolve();
+        assert!(config(107).is_ok());
+        let error = config(108).unwrap_err();
+        assert_eq!(error.status(), CM_ERR_SOCKET);
+        assert!(error.message().contains("108") && error.message().contains("107"), "{error}");
+    }
+
+    #[test]
+    fn the_deadline_has_bounds() {
+        let mut config = Config::new(Path::new("/d"), None).unwrap();
+        assert!(config.set_deadline_ms(99).is_err());
+        assert!(config.set_deadline_ms(600_001).is_err());
+        config.set_deadline_ms(100).unwrap();
+        assert_eq!(config.resolve().unwrap().deadline, Duration::from_millis(100));
+    }
+
+    #[test]
+    fn the_socket_lies_in_the_dump_directory_by_default() {
+        let settings = Config::new(Path::new("/var/dumps"), None).unwrap().resolve().unwrap();
+        assert_eq!(settings.socket_path, Path::new("/var/dumps/monitor.sock"));
+    }
+}

@@ -1,0 +1,76 @@
+//! From C arguments to Rust values.
+
+use std::ffi::{CStr, OsStr, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_NULL_ARGUMENT};
+
+fn null(name: &str) -> Error {
+    Error::new(CM_ERR_NULL_ARGUMENT, format!("{name} is NULL: give a pointer"))
+}
+
+/// A string that must be there.
+///
+/// # Safety
+/// `pointer` is NULL or points to a NUL-terminated string that stays unchanged for `'a`.
+unsafe fn required<'a>(name: &str, pointer: *const c_char) -> Result<&'a CStr> {
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    // SAFETY: not NULL, so by the caller's promise a NUL-terminated string.
+    Ok(unsafe { CStr::from_ptr(pointer) })
+}
+
+/// A path that must be there, in the file system's own bytes.
+///
+/// # Safety
+/// As for [`required`].
+pub(super) unsafe fn path<'a>(name: &str, pointer: *const c_char) -> Result<&'a Path> {
+    // SAFETY: the caller's promise is passed on.
+    let string = unsafe { required(name, pointer)? };
+    Ok(Path::new(OsStr::from_bytes(string.to_bytes())))
+}
+
+/// A path that may be NULL.
+///
+/// # Safety
+/// As for [`required`].
+pub(super) unsafe fn optional_path<'a>(name: &str, pointer: *const c_char) -> Result<Option<&'a Path>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise is passed on.
+    unsafe { path(name, pointer).map(Some) }
+}
+
+/// UTF-8 text that must be there.
+///
+/// # Safety
+/// As for [`required`].
+pub(super) unsafe fn text<'a>(name: &str, pointer: *const c_char) -> Result<&'a str> {
+    // SAFETY: the caller's promise is passed on.
+    let string = unsafe { required(name, pointer)? };
+    string.to_str().map_err(|error| {
+        Error::new(CM_ERR_INVALID_ARGUMENT, format!("{name} is not UTF-8: byte {} is wrong", error.valid_up_to()))
+    })
+}
+
+/// A reference to an object of ours.
+///
+/// # Safety
+/// `pointer` is NULL or came from the `_new` function of its type, was not freed, and no other thread writes to it.
+pub(super) unsafe fn shared<'a, T>(name: &str, pointer: *const T) -> Result<&'a T> {
+    // SAFETY: NULL becomes None; else by the caller's promise a live object.
+    unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
+}
+
+/// A mutable reference to an object of ours.
+///
+/// # Safety
+/// As for [`shared`], and no other thread reads it either.
+pub(super) unsafe fn exclusive<'a, T>(name: &str, pointer: *mut T) -> Result<&'a mut T> {
+    // SAFETY: NULL becomes None; else by the caller's promise a live object that is ours alone.
+    unsafe { pointer.as_mut() }.ok_or_else(|| null(name))
+}

@@ -1,0 +1,125 @@
+//! `cm_config`: everything that can be asked for beyond the two arguments of `cm_install`.
+
+use std::ffi::c_char;
+
+use super::{args, guard};
+use crate::config::Config;
+use crate::status::cm_status;
+
+/// Settings for `cm_install_with`, made by `cm_config_new` and freed by `cm_config_free`. Opaque. One object may be
+/// used by one thread at a time; different objects are independent.
+pub struct cm_config {
+    pub(super) inner: Config,
+}
+
+/// Makes a configuration with every setting at its default.
+///
+/// `dump_dir`: where dumps are written; made, with mode 0700, at install. `socket_path`: where the monitor listens;
+/// NULL means `monitor.sock` in `dump_dir`. Both are NUL-terminated paths in the file system's own bytes and are
+/// copied; a relative path is taken from the working directory at install.
+///
+/// Returns the configuration, which the caller frees with `cm_config_free`; NULL on failure (a NULL or empty
+/// `dump_dir`, an empty `socket_path`, a path over 4095 bytes), with the reason in `cm_last_error`.
+/// Threads: any. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// Both pointers are NULL or point to NUL-terminated strings.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_new(dump_dir: *const c_char, socket_path: *const c_char) -> *mut cm_config {
+    guard::guard(|| {
+        // SAFETY: NUL-terminated or NULL, by this function's contract.
+        let (dump_dir, socket_path) =
+            unsafe { (args::path("dump_dir", dump_dir)?, args::optional_path("socket_path", socket_path)?) };
+        let inner = Config::new(dump_dir, socket_path)?;
+        Ok(Box::into_raw(Box::new(cm_config { inner })))
+    })
+    .unwrap_or(std::ptr::null_mut())
+}
+
+/// Frees a configuration. NULL is allowed and does nothing. What was installed with it stays installed.
+///
+/// Threads: any. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or came from `cm_config_new` and was not freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_free(config: *mut cm_config) {
+    if !config.is_null() {
+        // SAFETY: made by Box::into_raw in cm_config_new and not freed since, by this function's contract.
+        drop(unsafe { Box::from_raw(config) });
+    }
+}
+
+/// Sets the application's name, the first part of dump file names (`<app>-<unix time>-<pid>.dmp`). Default: the
+/// executable's file name.
+///
+/// `app_name`: 1 to 64 ASCII letters, digits, `.`, `_`, `+` or `-`, not starting with `.`; copied.
+/// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live, `app_name` NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_app_name(config: *mut cm_config, app_name: *const c_char) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let (config, app_name) = unsafe { (args::exclusive("config", config)?, args::text("app_name", app_name)?) };
+        config.inner.set_app_name(app_name)
+    })
+}
+
+/// Sets the executable that is started where no monitor runs. Default: the environment variable
+/// `CRASH_MONITOR_PATH` (ignored in a setuid process); else this program, when it has called `cm_run_monitor` before;
+/// else the executable `crash-monitor` beside the shared library, in `../bin` from there, or beside this program.
+///
+/// `monitor_path`: a path in the file system's own bytes; copied. The executable is started as
+/// `<monitor_path> --crash-monitor --dump-dir <dir> --socket <path>` and has to call `cm_run_monitor`.
+/// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live, `monitor_path` NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_monitor_path(config: *mut cm_config, monitor_path: *const c_char) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let (config, path) = unsafe { (args::exclusive("config", config)?, args::path("monitor_path", monitor_path)?) };
+        config.inner.set_monitor_path(path)
+    })
+}
+
+/// Sets a file that a monitor started by this process appends its log to, mode 0600. Default: no log. A monitor that
+/// runs already keeps its own.
+///
+/// `monitor_log`: a path in the file system's own bytes; copied.
+/// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live, `monitor_log` NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_monitor_log(config: *mut cm_config, monitor_log: *const c_char) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let (config, path) = unsafe { (args::exclusive("config", config)?, args::path("monitor_log", monitor_log)?) };
+        config.inner.set_monitor_log(path)
+    })
+}
+
+/// Sets how long the crashing process waits for its dump, all steps together, before it ends without one; also how
+/// long `cm_install` waits for a monitor to become ready.
+///
+/// `milliseconds`: 100 to 600000; default 10000.
+/// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_deadline_ms(config: *mut cm_config, milliseconds: u32) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let config = unsafe { args::exclusive("config", config)? };
+        config.inner.set_deadline_ms(milliseconds)
+    })
+}

@@ -1,0 +1,44 @@
+//! What stands between Rust and C: results become statuses, panics stop here.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::last_error;
+use crate::error::{Error, Result};
+use crate::status::{CM_ERR_INTERNAL, CM_OK, cm_status};
+
+/// Runs `body` and keeps its error, or its panic, for `cm_last_error`.
+///
+/// `AssertUnwindSafe`: what a panic leaves half done lives behind mutexes, which it poisons.
+pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, cm_status> {
+    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("no message");
+        Err(Error::new(CM_ERR_INTERNAL, format!("defect in crash-monitor, please report it: {text}")))
+    });
+    result.map_err(|error| {
+        let status = error.status();
+        last_error::set(error.message());
+        status
+    })
+}
+
+/// [`guard`] for the many functions whose only result is a status.
+pub(super) fn status(body: impl FnOnce() -> Result<()>) -> cm_status {
+    guard(body).map_or_else(|status| status, |()| CM_OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_status_with_its_text() {
+        assert_eq!(status(|| panic!("number {}", 7)), CM_ERR_INTERNAL);
+        // SAFETY: the pointer is valid until this thread's next call.
+        let message = unsafe { std::ffi::CStr::from_ptr(super::super::cm_last_error()) };
+        assert!(message.to_str().unwrap().ends_with("please report it: number 7"));
+    }
+}

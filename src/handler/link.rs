@@ -1,0 +1,66 @@
+//! A connection to the monitor, for one crash.
+
+use std::os::fd::{IntoRawFd, RawFd};
+
+use super::Frozen;
+use crate::sys::raw::{self, Deadline, Errno, SysResult};
+use crate::sys::spawn::Program;
+use crate::wire;
+
+pub(super) struct Link {
+    fd: RawFd,
+}
+
+impl Link {
+    /// The link made at install, if it still is what it was and this process is the one that made it.
+    pub(super) fn frozen(frozen: &Frozen) -> Option<Self> {
+        let link = frozen.link;
+        let ours = raw::getpid() == frozen.pid && raw::identity(link.fd) == Ok(link.identity);
+        ours.then_some(Self { fd: link.fd })
+    }
+
+    /// A new link, to the monitor that listens now, or to one started for this crash.
+    pub(super) fn anew(frozen: &Frozen, deadline: Deadline) -> SysResult<Self> {
+        let socket = match raw::connect(&frozen.address, deadline) {
+            Err(Errno(libc::ENOENT | libc::ECONNREFUSED)) => {
+                start_monitor(frozen.monitor.as_ref().ok_or(Errno(libc::ENOENT))?, deadline)?;
+                raw::connect(&frozen.address, deadline)?
+            }
+            other => other?,
+        };
+        let fd = socket.into_raw_fd();
+        let peer = raw::peer_credentials(fd)?;
+        if peer.uid != frozen.uid {
+            return Err(Errno(libc::EPERM));
+        }
+        raw::allow_tracer(peer.pid);
+        raw::send(fd, [&frozen.hello, &[]], deadline)?;
+        Ok(Self { fd })
+    }
+
+    /// Sends a crash and waits for its ack.
+    pub(super) fn request_dump(&self, context: &[u8], deadline: Deadline) -> SysResult<()> {
+        raw::send(self.fd, [&wire::header(wire::KIND_CRASH, context.len()), context], deadline)?;
+        let mut message = [0; 64];
+        loop {
+            let length = raw::receive(self.fd, &mut message, deadline)?;
+            match wire::split(&message, length) {
+                _ if length == 0 => return Err(Errno(libc::EPIPE)),
+                Ok((wire::KIND_CRASH_ACK, _)) => return Ok(()),
+                // A welcome, on a link made anew.
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Starts a monitor and waits until it listens.
+fn start_monitor(program: &Program, deadline: Deadline) -> SysResult<()> {
+    // The read end stays open: a monitor without a host lives as long as its starter waits.
+    let [ready, theirs] = raw::pipe()?;
+    let started = program.start(theirs);
+    raw::close(theirs);
+    started?;
+    raw::read(ready, &mut [0; 1], deadline)?;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Everything that runs in a signal handler.
+//!
+//! `core` and `libc` only: reads of data frozen at install and raw system calls; no allocation, no lock, no
+//! formatting. [`arm`] and [`disarm`] are for normal context; every other function here may be called by a signal
+//! handler and is called by nothing else.
+//!
+//! The way of a crash: `front` decides whose business it is and passes it to crash-handler, which builds the crash
+//! context and calls `report`; that corrects the context and asks the monitor for a dump over `link`; `front` then
+//! puts the dispositions back that were there before us and lets the signal come again.
+
+#![allow(unsafe_code)] // System calls and the kernel's pointers; every block says why it is sound.
+
+mod front;
+mod frozen;
+mod link;
+mod report;
+
+pub(crate) use frozen::{CrashLink, Frozen};
+
+use crash_handler::{CrashEventResult, CrashHandler};
+
+use crate::sys::signals::{self, Dispositions};
+
+/// The attached handlers. Held by the installation.
+pub(crate) struct Armed {
+    inner: CrashHandler,
+}
+
+/// Why the handlers could not be attached.
+#[derive(Debug)]
+pub(crate) enum ArmError {
+    /// Another copy of crash-handler, or of this library, holds crash-handler's one place in this process.
+    Attach(crash_handler::Error),
+    /// A disposition could not be set.
+    Sigaction(crate::sys::raw::Errno),
+}
+
+impl std::fmt::Display for ArmError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Attach(error) => write!(f, "{error}: is another copy of crash-handler in use in this process?"),
+            Self::Sigaction(errno) => write!(f, "sigaction: {errno}"),
+        }
+    }
+}
+
+/// Attaches crash-handler and puts the front handler before it. Not for signal handlers.
+///
+/// `frozen` is what the handler goes by from now on. It is never freed: a crash that runs while the host disarms
+/// itself may still read it.
+pub(crate) fn arm(frozen: Frozen) -> Result<Armed, ArmError> {
+    let monitor_pid = frozen.monitor_pid;
+    let frozen: &'static mut Frozen = Box::leak(Box::new(frozen));
+    frozen.previous = Dispositions::current();
+    let frozen: &'static Frozen = frozen;
+    // SAFETY: the callback is this module's, written for a compromised process: it takes no lock and allocates nothing.
+    let event = unsafe {
+        crash_handler::make_crash_event(move |context| {
+            report::report(frozen, context);
+            // Not handled: what happens to the process next is for `front` and the handlers before us to decide.
+            CrashEventResult::Handled(false)
+        })
+    };
+    let inner = CrashHandler::attach(event).map_err(ArmError::Attach)?;
+    // crash-handler lets exactly this process trace us while a crash is handled; without a pid it would let any.
+    inner.set_ptracer(Some(monitor_pid as u32));
+    front::publish(frozen, signals::get(libc::SIGSEGV).sa_sigaction);
+    if let Err(error) = signals::handle_crash_signals(front::handle) {
+        disarm(Armed { inner });
+        return Err(ArmError::Sigaction(error));
+    }
+    Ok(Armed { inner })
+}
+
+/// Puts back the dispositions that were there before [`arm`], where ours are still the installed ones. Not for signal
+/// handlers.
+pub(crate) fn disarm(armed: Armed) {
+    let now = Dispositions::current();
+    let previous = front::unpublish();
+    // crash-handler puts back all six as they were before it, also where somebody has set another one since.
+    armed.inner.detach();
+    if let Some(previous) = previous {
+        now.restore(front::handle, &previous);
+    }
+}

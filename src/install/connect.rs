@@ -1,0 +1,121 @@
+//! The two connections of a host: the control connection and the crash connection.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use minidumper::{Client, SocketName};
+
+use super::{timed_out, unusable};
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::status::CM_ERR_MONITOR_VERSION;
+use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
+use crate::wire::{self, Hello, PROTOCOL_VERSION, Role, Verdict};
+
+/// A crash connection whose monitor has answered a ping.
+pub(super) struct Connection {
+    pub link: OwnedFd,
+    pub monitor_pid: i32,
+}
+
+/// The host's hello as a whole message.
+pub(super) fn hello_message(settings: &Settings, role: Role) -> Vec<u8> {
+    let payload = hello_payload(settings, role);
+    [&wire::header(wire::KIND_USER + wire::USER_HELLO, payload.len()), payload.as_slice()].concat()
+}
+
+fn hello_payload(settings: &Settings, role: Role) -> Vec<u8> {
+    let dump_dir = settings.dump_dir.as_os_str().as_encoded_bytes();
+    wire::hello(&Hello { version: PROTOCOL_VERSION, role, dump_dir, app_name: &settings.app_name })
+}
+
+/// Connects to the monitor at the socket path. None where none listens; what is there but is no monitor of ours is an
+/// error.
+pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Result<Option<Connection>> {
+    let address = SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes());
+    let link = match raw::connect(&address, deadline) {
+        Ok(link) => link,
+        Err(Errno(libc::ENOENT)) => return Ok(None),
+        Err(Errno(libc::ECONNREFUSED)) => return stale_socket(settings).map(|()| None),
+        Err(Errno(libc::ETIMEDOUT)) => return Err(timed_out(settings, "accept a connection")),
+        Err(Errno(libc::EPROTOTYPE)) => return Err(unusable(settings, "something other than a monitor listens there")),
+        Err(errno) => return Err(unusable(settings, errno)),
+    };
+    let fd = link.as_raw_fd();
+    let peer = raw::peer_credentials(fd).map_err(|errno| Error::system("cannot ask who the monitor is", errno))?;
+    let uid = rustix::process::geteuid().as_raw();
+    if peer.uid != uid {
+        return Err(unusable(
+            settings,
+            format_args!("the monitor belongs to user {}, this process to user {uid}: give a path of your own", peer.uid),
+        ));
+    }
+    let answers = shake_hands(fd, settings, deadline)?;
+    Ok(answers.then_some(Connection { link, monitor_pid: peer.pid }))
+}
+
+/// Nobody listens at the path: a socket may be replaced, anything else must be left alone.
+fn stale_socket(settings: &Settings) -> Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    match std::fs::symlink_metadata(&settings.socket_path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(unusable(settings, "what lies there is not a socket and is left alone: give another path"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says hello and pings. False where the monitor hangs up: it is just ending.
+///
+/// Our monitor answers the hello with a welcome; a `minidumper::Server` passes it to its user and answers the ping.
+fn shake_hands(fd: RawFd, settings: &Settings, deadline: Deadline) -> Result<bool> {
+    let broken = |errno| match errno {
+        Errno(libc::EPIPE | libc::ECONNRESET) => Ok(false),
+        Errno(libc::ETIMEDOUT) => Err(timed_out(settings, "answer")),
+        errno => Err(unusable(settings, format_args!("talking to the monitor failed: {errno}"))),
+    };
+    for message in [&hello_message(settings, Role::Crash)[..], &wire::header(wire::KIND_PING, 0)] {
+        if let Err(errno) = raw::send(fd, [message, &[]], deadline) {
+            return broken(errno);
+        }
+    }
+    let mut answer = [0; 64];
+    loop {
+        let length = match raw::receive(fd, &mut answer, deadline) {
+            Ok(0) => return Ok(false),
+            Ok(length) => length,
+            Err(errno) => return broken(errno),
+        };
+        match wire::split(&answer, length) {
+            Ok((wire::KIND_PONG, _)) => return Ok(true),
+            Ok((kind, payload)) if kind == wire::KIND_USER + wire::USER_WELCOME => check_welcome(settings, payload)?,
+            _ => return Err(unusable(settings, "what answers there does not speak a monitor's protocol")),
+        }
+    }
+}
+
+fn check_welcome(settings: &Settings, payload: &[u8]) -> Result<()> {
+    match wire::parse_welcome(payload) {
+        Some((_, Verdict::Served)) => Ok(()),
+        other => Err(Error::new(
+            CM_ERR_MONITOR_VERSION,
+            format!(
+                "the monitor at {} speaks protocol version {}, this library version {PROTOCOL_VERSION}: end the \
+                 programs that use the old one, or give another socket_path",
+                settings.socket_path.display(),
+                other.map_or_else(|| "unknown".to_owned(), |(version, _)| version.to_string())
+            ),
+        )),
+    }
+}
+
+/// The connection of normal code, to a monitor that has just answered on the crash connection.
+pub(super) fn control(settings: &Settings) -> Result<Client> {
+    let open = || {
+        let client = Client::with_name(SocketName::from(settings.socket_path.as_path()))?;
+        client.send_message(wire::USER_HELLO, hello_payload(settings, Role::Control))?;
+        client.ping()?;
+        Ok(client)
+    };
+    open().map_err(|error: minidumper::Error| unusable(settings, format_args!("control connection: {error}")))
+}
+

@@ -1,0 +1,133 @@
+//! The host's side in normal context: finding or starting a monitor, attaching the handlers.
+
+mod connect;
+mod dump_dir;
+mod monitor_program;
+mod start;
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::config::{Config, Settings};
+use crate::error::{Error, Result};
+use crate::handler::{self, Armed, CrashLink, Frozen};
+use crate::status::{CM_ERR_ALREADY_INSTALLED, CM_ERR_HANDLER, CM_ERR_NOT_INSTALLED, CM_ERR_SOCKET, CM_ERR_TIMEOUT};
+use crate::sys::raw::{self, Deadline, FileIdentity, SocketAddress};
+use crate::sys::signals::Dispositions;
+use crate::wire::{self, Role};
+
+pub(crate) use monitor_program::host_runs_monitor;
+
+/// What [`install`] made and [`uninstall`] undoes.
+struct Installation {
+    settings: Settings,
+    armed: Armed,
+    control: minidumper::Client,
+    link: OwnedFd,
+    identity: FileIdentity,
+    /// The process that installed; a forked child inherits this structure with its parent's connections.
+    pid: i32,
+}
+
+static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
+
+fn installed() -> MutexGuard<'static, Option<Installation>> {
+    // An install that panicked left None behind: the value is only set once everything is done.
+    INSTALLED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Arms the process. After a failure nothing is installed.
+pub fn install(config: &Config) -> Result<()> {
+    let settings = config.resolve()?;
+    let mut installed = installed();
+    if let Some(before) = &*installed {
+        return same_again(&before.settings, &settings);
+    }
+    dump_dir::make(&settings.dump_dir)?;
+    init_thread()?;
+    let deadline = Deadline::after(settings.deadline);
+    let program = monitor_program::find(&settings)?;
+    let connection = match connect::to_living_monitor(&settings, deadline)? {
+        Some(connection) => connection,
+        None => start::and_connect(&settings, &program, deadline)?,
+    };
+    let control = connect::control(&settings)?;
+    let identity = raw::identity(connection.link.as_raw_fd())
+        .map_err(|errno| Error::system("cannot examine the crash connection", errno))?;
+    raw::allow_tracer(connection.monitor_pid);
+    let frozen = Frozen {
+        pid: raw::getpid(),
+        link: CrashLink { fd: connection.link.as_raw_fd(), identity },
+        monitor_pid: connection.monitor_pid,
+        uid: rustix::process::geteuid().as_raw(),
+        address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
+        hello: connect::hello_message(&settings, Role::Crash),
+        deadline: settings.deadline,
+        monitor: program.ok(),
+        previous: Dispositions::current(),
+    };
+    let armed = handler::arm(frozen).map_err(|error| {
+        raw::allow_tracer(0);
+        Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}"))
+    })?;
+    *installed = Some(Installation { settings, armed, control, link: connection.link, identity, pid: raw::getpid() });
+    Ok(())
+}
+
+fn same_again(before: &Settings, now: &Settings) -> Result<()> {
+    if before == now {
+        return Ok(());
+    }
+    Err(Error::new(
+        CM_ERR_ALREADY_INSTALLED,
+        format!(
+            "already installed with dump_dir {}, socket_path {}, app_name {}: call cm_uninstall before installing \
+             with other settings",
+            before.dump_dir.display(),
+            before.socket_path.display(),
+            before.app_name
+        ),
+    ))
+}
+
+/// Disarms the process and says goodbye to the monitor.
+pub fn uninstall() -> Result<()> {
+    let installation = installed().take().ok_or_else(|| {
+        Error::new(CM_ERR_NOT_INSTALLED, "not installed in this process: cm_install comes before cm_uninstall")
+    })?;
+    let Installation { armed, control, link, identity, pid, .. } = installation;
+    handler::disarm(armed);
+    raw::allow_tracer(0);
+    let still_ours = raw::identity(link.as_raw_fd()) == Ok(identity);
+    if !still_ours {
+        // The host has closed its descriptors and may have given our numbers to something else: closing or writing
+        // to them would hit that.
+        std::mem::forget((control, link));
+    } else if pid == raw::getpid() {
+        // The monitor may have gone already, and then needs no goodbye.
+        let _ = control.send_message(wire::USER_GOODBYE, []);
+    }
+    Ok(())
+}
+
+/// Gives the calling thread an alternate signal stack that the handler can run on.
+pub fn init_thread() -> Result<()> {
+    crate::sys::altstack::ensure().map_err(|error| Error::system("cannot make an alternate signal stack", error))
+}
+
+/// The error for a monitor that does not answer in time.
+fn timed_out(settings: &Settings, what: &str) -> Error {
+    Error::new(
+        CM_ERR_TIMEOUT,
+        format!(
+            "the monitor at {} did not {what} within {} ms: is it stopped, or overloaded?",
+            settings.socket_path.display(),
+            settings.deadline.as_millis()
+        ),
+    )
+}
+
+/// The error for a socket path that cannot be used.
+fn unusable(settings: &Settings, why: impl std::fmt::Display) -> Error {
+    Error::new(CM_ERR_SOCKET, format!("cannot use {} as the socket: {why}", settings.socket_path.display()))
+}

@@ -1,0 +1,41 @@
+//! Starting a monitor and waiting until it is ready.
+
+use std::os::fd::AsRawFd;
+
+use super::connect::{self, Connection};
+use super::{timed_out, unusable};
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::status::CM_ERR_MONITOR_START;
+use crate::sys::raw::{self, Deadline, Errno};
+use crate::sys::spawn::Program;
+use crate::wire;
+
+/// Starts a monitor and connects to the one that listens then: that one, or that of another host which was faster.
+pub(super) fn and_connect(settings: &Settings, program: &Result<Program>, deadline: Deadline) -> Result<Connection> {
+    let program = program.as_ref().map_err(Clone::clone)?;
+    // The read end is kept until the connection stands: a monitor without a host lives as long as its starter waits.
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .map_err(|errno| Error::system("cannot make a pipe", errno))?;
+    let name = program.path().to_string_lossy();
+    let failed = |why: String| Error::new(CM_ERR_MONITOR_START, format!("the monitor {name} {why}"));
+    let pid = program.start(write.as_raw_fd()).map_err(|errno| failed(format!("cannot be started: {errno}")))?;
+    drop(write);
+
+    let mut answer = [0; wire::READY_MAX];
+    match raw::read(read.as_raw_fd(), &mut answer, deadline) {
+        Ok(0) => {
+            return Err(failed(
+                "ended before it was ready: it has to call cm_run_monitor first thing in main".to_owned(),
+            ));
+        }
+        Ok(length) => wire::parse_ready(&answer[..length]).map_err(|reason| failed(format!("failed: {reason}")))?,
+        Err(Errno(libc::ETIMEDOUT)) => {
+            raw::kill(pid);
+            return Err(timed_out(settings, "become ready"));
+        }
+        Err(errno) => return Err(Error::system("cannot read the monitor's ready pipe", errno)),
+    }
+    connect::to_living_monitor(settings, deadline)?
+        .ok_or_else(|| unusable(settings, "the monitor hung up at once; does it serve too many hosts already?"))
+}

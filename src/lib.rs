@@ -1,0 +1,37 @@
+//! crash-monitor: a two-process minidump pipeline with a C ABI.
+//!
+//! A crash can corrupt the heap and the stacks of its process, so nothing is written from inside it: another process,
+//! the monitor, reads the stopped host and writes the dump.
+//!
+//! ```text
+//!  host process (may crash)                       monitor process (healthy)
+//!  ffi ─▶ install                                 ffi / bin ─▶ monitor
+//!           finds or starts the monitor ── socket ──▶ endpoint, event_loop, session
+//!           attaches the handlers                              │
+//!  signal ─▶ handler ── crash context ─────────────────────────┤
+//!              waits, with a deadline                    dumper (a forked child):
+//!              ◀───────────── ack ───────────────────────  reads the host, writes the dump
+//!              lets the signal take its course
+//! ```
+//!
+//! - [`ffi`]: the only `extern "C"` functions; their comments are the C API's manual.
+//! - [`config`]: a host's settings, checked. [`status`], [`error`]: what goes wrong, as codes and sentences.
+//! - [`install`]: the host's side in normal context. [`monitor`]: the other side. They never use each other's insides.
+//! - `handler`: everything that runs in a signal handler.
+//! - `wire`: the messages, shared by both sides.
+//! - `sys`: the platform; with `ffi` and `handler` the only place with unsafe code.
+
+mod config;
+mod error;
+pub mod ffi;
+mod handler;
+mod install;
+pub mod monitor;
+mod status;
+mod sys;
+mod wire;
+
+pub use config::Config;
+pub use error::{Error, Result};
+pub use install::{init_thread, install, uninstall};
+pub use status::*;

@@ -1,0 +1,58 @@
+//! The monitor's log: a line an event, to a file or to standard error.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use log::{LevelFilter, Log, Metadata, Record};
+
+use super::Options;
+use crate::error::{Error, Result};
+use crate::sys::process;
+
+/// Sends the process's log records to where the options say. A host in Rust that has a logger already keeps it.
+pub(super) fn start(options: &Options) -> Result<()> {
+    let file = options.log_file.as_deref().map(|path| {
+        OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(|error| {
+            Error::system(format_args!("cannot open the log file {}", path.display()), error)
+        })
+    });
+    let sink = Sink { file: file.transpose()?.map(Mutex::new) };
+    if log::set_boxed_logger(Box::new(sink)).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+    Ok(())
+}
+
+struct Sink {
+    file: Option<Mutex<File>>,
+}
+
+impl Log for Sink {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = format!(
+            "{} {:5} crash-monitor[{}] {}\n",
+            process::utc(SystemTime::now()),
+            record.level(),
+            std::process::id(),
+            record.args()
+        );
+        // One write a line, so that the lines of the monitor and of its dumpers do not mix. A log that cannot be
+        // written has nowhere to say so.
+        let _ = match &self.file {
+            Some(file) => file.lock().map(|mut file| file.write_all(line.as_bytes())).unwrap_or(Ok(())),
+            None => std::io::stderr().write_all(line.as_bytes()),
+        };
+    }
+
+    fn flush(&self) {}
+}

@@ -1,0 +1,60 @@
+//! The monitor's side: one process, one thread, blocked in epoll, serving the hosts of one user.
+//!
+//! `endpoint` is the socket and who may have it; `event_loop` waits and dispatches; `session` is one connection;
+//! `hosts` knows the processes behind the connections; `dumper` has a short-lived child write each dump, and
+//! `dump_file` is how a dump gets its name.
+
+mod dump_file;
+mod dumper;
+mod endpoint;
+mod event_loop;
+mod hosts;
+mod log;
+mod options;
+mod session;
+
+pub use options::Options;
+
+use std::io::Write;
+use std::os::fd::OwnedFd;
+
+use crate::error::{Error, Result};
+use crate::install::host_runs_monitor;
+use crate::sys::process;
+use crate::wire;
+
+/// Serves, if this process was started as a monitor; says whether it was.
+pub fn run_from_command_line() -> Result<bool> {
+    match Options::from_own_command_line() {
+        None => {
+            host_runs_monitor();
+            Ok(false)
+        }
+        Some(options) => run(&options?).map(|()| true),
+    }
+}
+
+/// Serves until the last host has gone.
+pub fn run(options: &Options) -> Result<()> {
+    process::set_name(c"crash-monitor");
+    let mut starter = options.ready_fd.and_then(process::inherited);
+    let started = log::start(options).and_then(|()| endpoint::Endpoint::claim(&options.socket));
+    tell(&mut starter, started.as_ref().map(|_| ()));
+    match started? {
+        None => {
+            ::log::info!("another monitor listens at {}: leaving it to that one", options.socket.display());
+            Ok(())
+        }
+        Some(endpoint) => event_loop::serve(endpoint, starter, options),
+    }
+}
+
+/// Tells the starter, if there is one, how starting went.
+fn tell(starter: &mut Option<OwnedFd>, outcome: std::result::Result<(), &Error>) {
+    if let Some(fd) = starter.take() {
+        let mut pipe = std::fs::File::from(fd);
+        // A starter that is gone is no reason not to serve others.
+        let _ = pipe.write_all(&wire::ready(outcome.map_err(Error::message)));
+        *starter = Some(pipe.into());
+    }
+}

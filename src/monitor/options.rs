@@ -1,0 +1,119 @@
+//! A monitor's command line.
+
+use std::ffi::OsString;
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use lexopt::Arg;
+
+use crate::config;
+use crate::error::{Error, Result};
+use crate::status::CM_ERR_COMMAND_LINE;
+
+/// Marks a process as a monitor.
+const MARKER: &str = "--crash-monitor";
+
+/// What a monitor goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where dumps of hosts go that name no directory of their own.
+    pub dump_dir: PathBuf,
+    /// Where to listen.
+    pub socket: PathBuf,
+    /// Go on serving when the last host has gone.
+    pub stay: bool,
+    /// Append the log here instead of writing it to standard error.
+    pub log_file: Option<PathBuf>,
+    /// The starter's pipe: one byte is written to it once the monitor listens.
+    pub(crate) ready_fd: Option<RawFd>,
+}
+
+impl Options {
+    /// The options of this process, if its command line makes it a monitor.
+    pub(super) fn from_own_command_line() -> Option<Result<Self>> {
+        // Not std::env::args: the library may have been loaded by a program that std did not start.
+        let bytes = std::fs::read("/proc/self/cmdline").ok()?;
+        let arguments = bytes.split(|byte| *byte == 0).map(|argument| OsString::from_vec(argument.to_vec()));
+        Self::after_marker(arguments)
+    }
+
+    fn after_marker(arguments: impl Iterator<Item = OsString>) -> Option<Result<Self>> {
+        let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
+        arguments.find(|argument| argument == MARKER)?;
+        // The kernel ends the last argument with a NUL too, which leaves an empty one.
+        Some(Self::parse(arguments.filter(|argument| !argument.is_empty())))
+    }
+
+    /// Reads the arguments of `crash-monitor run`, which are those behind `--crash-monitor` too.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self> {
+        Self::parse_with(lexopt::Parser::from_args(arguments))
+    }
+
+    fn parse_with(mut parser: lexopt::Parser) -> Result<Self> {
+        let (mut dump_dir, mut socket, mut log_file, mut ready_fd, mut stay) = (None, None, None, None, false);
+        while let Some(argument) = parser.next().map_err(bad)? {
+            match argument {
+                Arg::Long("dump-dir") => dump_dir = Some(path(&mut parser)?),
+                Arg::Long("socket") => socket = Some(path(&mut parser)?),
+                Arg::Long("log-file") => log_file = Some(path(&mut parser)?),
+                Arg::Long("ready-fd") => {
+                    use lexopt::ValueExt;
+                    ready_fd = Some(parser.value().and_then(|value| value.parse()).map_err(bad)?);
+                }
+                Arg::Long("stay") => stay = true,
+                other => return Err(bad(other.unexpected())),
+            }
+        }
+        let dump_dir: PathBuf = dump_dir.ok_or_else(|| bad("--dump-dir is missing: give the directory for dumps"))?;
+        let socket = socket.unwrap_or_else(|| dump_dir.join(config::DEFAULT_SOCKET_NAME));
+        config::check_socket_path(&socket)?;
+        Ok(Self { dump_dir, socket, stay, log_file, ready_fd })
+    }
+}
+
+/// An option's value as a path, absolute: the monitor's directory is not its starter's.
+fn path(parser: &mut lexopt::Parser) -> Result<PathBuf> {
+    let value = parser.value().map_err(bad)?;
+    std::path::absolute(&value).map_err(|error| bad(format!("{}: {error}", value.display())))
+}
+
+fn bad(why: impl std::fmt::Display) -> Error {
+    Error::new(CM_ERR_COMMAND_LINE, format!("monitor's command line: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command_line(line: &str) -> Option<Result<Options>> {
+        Options::after_marker(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn a_program_without_the_marker_is_no_monitor() {
+        assert_eq!(command_line("host --dump-dir /d"), None);
+        assert_eq!(command_line("host -- --crash-monitor"), None);
+    }
+
+    #[test]
+    fn the_marker_may_follow_an_interpreters_arguments() {
+        let options = command_line("python3 -m crash_monitor --crash-monitor --dump-dir /d --stay").unwrap().unwrap();
+        assert_eq!(options.socket, PathBuf::from("/d/monitor.sock"));
+        assert!(options.stay && options.ready_fd.is_none());
+    }
+
+    #[test]
+    fn errors_say_which_argument_is_wrong() {
+        for (line, word) in [
+            ("h --crash-monitor", "--dump-dir"),
+            ("h --crash-monitor --dump-dir /d --colour", "--colour"),
+            ("h --crash-monitor --dump-dir /d --ready-fd three", "three"),
+            ("h --crash-monitor --dump-dir", "--dump-dir"),
+        ] {
+            let error = command_line(line).unwrap().unwrap_err();
+            assert_eq!(error.status(), CM_ERR_COMMAND_LINE);
+            assert!(error.message().contains(word), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The status table: every code that a `cm_*` function can return, its name and its text.
+//!
+//! Codes are part of the ABI. A retired code is never used again.
+
+/// What a `cm_*` function returns: `CM_OK` (0), `CM_NOT_A_MONITOR` (1), or one of the `CM_ERR_*` codes.
+/// `cm_status_text` gives the meaning of a code, `cm_last_error` the details of the last failure.
+#[allow(non_camel_case_types)]
+pub type cm_status = i32;
+
+/// Done.
+pub const CM_OK: cm_status = 0;
+/// Not an error: this process was not started as a monitor, so `cm_run_monitor` has nothing to do in it.
+pub const CM_NOT_A_MONITOR: cm_status = 1;
+/// A pointer that must not be NULL was NULL.
+pub const CM_ERR_NULL_ARGUMENT: cm_status = 2;
+/// An argument has a value that is not allowed: an empty path, a number out of range, text that is not UTF-8 where
+/// UTF-8 is asked for.
+pub const CM_ERR_INVALID_ARGUMENT: cm_status = 3;
+/// The process has installed crash-monitor before, with other arguments.
+pub const CM_ERR_ALREADY_INSTALLED: cm_status = 4;
+/// The call needs an installed crash-monitor, and there is none in this process.
+pub const CM_ERR_NOT_INSTALLED: cm_status = 5;
+/// The dump directory cannot be made, is not a directory, or cannot be written to.
+pub const CM_ERR_DUMP_DIR: cm_status = 6;
+/// The socket path cannot be used: longer than the kernel's limit (107 bytes on Linux), something other than a socket
+/// lies there, or it belongs to another user.
+pub const CM_ERR_SOCKET: cm_status = 7;
+/// No monitor runs at the socket path, and no executable to start one was found.
+pub const CM_ERR_NO_MONITOR: cm_status = 8;
+/// A monitor was started but did not become ready.
+pub const CM_ERR_MONITOR_START: cm_status = 9;
+/// The monitor at the socket path speaks another version of the protocol.
+pub const CM_ERR_MONITOR_VERSION: cm_status = 10;
+/// The monitor did not answer within the deadline.
+pub const CM_ERR_TIMEOUT: cm_status = 11;
+/// The signal handlers cannot be attached.
+pub const CM_ERR_HANDLER: cm_status = 12;
+/// A system call failed for another reason; `cm_last_error` names it.
+pub const CM_ERR_SYSTEM: cm_status = 13;
+/// The command line of a process started as a monitor is not a valid one.
+pub const CM_ERR_COMMAND_LINE: cm_status = 14;
+/// A defect in crash-monitor itself was caught at the boundary. Please report it.
+pub const CM_ERR_INTERNAL: cm_status = 15;
+
+/// One row of the table.
+struct Row {
+    code: cm_status,
+    text: &'static std::ffi::CStr,
+}
+
+/// Builds a row whose text starts with the constant's own name, so that a log line can be searched for.
+macro_rules! row {
+    ($name:ident, $text:literal) => {
+        Row {
+            code: $name,
+            text: match std::ffi::CStr::from_bytes_with_nul(
+                concat!(stringify!($name), ": ", $text, "\0").as_bytes(),
+            ) {
+                Ok(text) => text,
+                Err(_) => panic!("a status text contains a NUL"),
+            },
+        }
+    };
+}
+
+const TABLE: &[Row] = &[
+    row!(CM_OK, "done"),
+    row!(CM_NOT_A_MONITOR, "this process was not started as a monitor"),
+    row!(CM_ERR_NULL_ARGUMENT, "a required pointer is NULL"),
+    row!(CM_ERR_INVALID_ARGUMENT, "an argument has a value that is not allowed"),
+    row!(CM_ERR_ALREADY_INSTALLED, "already installed with other arguments"),
+    row!(CM_ERR_NOT_INSTALLED, "not installed in this process"),
+    row!(CM_ERR_DUMP_DIR, "the dump directory cannot be used"),
+    row!(CM_ERR_SOCKET, "the socket path cannot be used"),
+    row!(CM_ERR_NO_MONITOR, "no monitor runs and none was found to start"),
+    row!(CM_ERR_MONITOR_START, "the monitor did not become ready"),
+    row!(CM_ERR_MONITOR_VERSION, "the monitor speaks another protocol version"),
+    row!(CM_ERR_TIMEOUT, "the monitor did not answer within the deadline"),
+    row!(CM_ERR_HANDLER, "the signal handlers cannot be attached"),
+    row!(CM_ERR_SYSTEM, "a system call failed"),
+    row!(CM_ERR_COMMAND_LINE, "the monitor's command line is not valid"),
+    row!(CM_ERR_INTERNAL, "a defect in crash-monitor was caught"),
+];
+
+/// The name and meaning of a code; a text of its own for a code that is in no row.
+pub(crate) fn text(code: cm_status) -> &'static std::ffi::CStr {
+    TABLE.iter().find(|row| row.code == code).map_or(c"unknown crash-monitor status", |row| row.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_dense_and_unique() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.code, index as cm_status, "{:?}", row.text);
+        }
+    }
+
+    #[test]
+    fn a_text_names_its_code() {
+        assert_eq!(text(CM_ERR_SOCKET), c"CM_ERR_SOCKET: the socket path cannot be used");
+        assert_eq!(text(-7), c"unknown crash-monitor status");
+    }
+}

@@ -1,0 +1,125 @@
+//! What the monitor needs of the kernel beyond rustix. Not for signal handlers.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use super::raw;
+
+/// Whether this process runs with more rights than its user has (getauxval(3), `AT_SECURE`): then its environment is
+/// not to be trusted.
+pub(crate) fn is_privileged() -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// The file that holds this library's code: the shared library, or the program it is linked into.
+pub(crate) fn own_file() -> Option<std::path::PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    // SAFETY: all-zero bytes are a valid Dl_info.
+    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: an address of this library and room for the answer.
+    let found = unsafe { libc::dladdr(own_file as *const () as *const _, &raw mut info) };
+    if found == 0 || info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: dladdr(3) gives a NUL-terminated string that lives as long as the library is loaded.
+    let name = unsafe { std::ffi::CStr::from_ptr(info.dli_fname) };
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
+    // The main program's name may be its argv[0], which is a path only where it holds a slash (dladdr(3)).
+    if path.components().count() > 1 { path.canonicalize().ok() } else { std::env::current_exe().ok() }
+}
+
+/// Ignores the signals that a terminal sends to everybody, blocks `SIGTERM` and gives a descriptor that becomes
+/// readable when it is sent (signalfd(2)).
+pub(crate) fn termination_signal() -> io::Result<OwnedFd> {
+    // SAFETY: valid signals and live signal sets throughout.
+    unsafe {
+        for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, libc::SIGTERM);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// Runs `work` in a forked child, which ends with the code that it gives; the parent gets the child's pid.
+///
+/// The caller's process should have one thread; in one that has more, `work` may use what glibc keeps usable after
+/// fork(3), memory allocation among it. Of the descriptors the child has the standard ones, regular files (the log)
+/// and `keep`: a copy of the monitor's listening socket, say, would outlive the monitor and take in hosts for nobody.
+pub(crate) fn fork(keep: &[BorrowedFd<'_>], work: impl FnOnce() -> u8) -> io::Result<i32> {
+    // SAFETY: the child calls nothing but `work` and _exit.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            close_all_but(keep);
+            // A host that is its own monitor may have set handlers, which do not fit this process.
+            for signal in super::signals::CRASH_SIGNALS {
+                super::signals::set_default(signal);
+            }
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(PANICKED);
+            // SAFETY: ends the child without running the parent's exit handlers.
+            unsafe { libc::_exit(code.into()) }
+        }
+        pid => Ok(pid),
+    }
+}
+
+fn close_all_but(keep: &[BorrowedFd<'_>]) {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<RawFd> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let regular = |fd| {
+        // SAFETY: not closed yet; one that never was open fails to be examined.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
+    };
+    for fd in open.into_iter().filter(|fd| *fd > 2 && !regular(*fd)) {
+        if keep.iter().all(|kept| kept.as_raw_fd() != fd) {
+            raw::close(fd);
+        }
+    }
+}
+
+/// The exit code of a forked child whose work panicked.
+pub(crate) const PANICKED: u8 = 101;
+
+/// Names the calling process as `ps` and `top` show it (prctl(2), at most 15 bytes).
+pub(crate) fn set_name(name: &std::ffi::CStr) {
+    // SAFETY: a NUL-terminated string, which the kernel copies.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+}
+
+/// Takes over a descriptor that the starter of this process left open for it, if it is one.
+pub(crate) fn inherited(fd: RawFd) -> Option<OwnedFd> {
+    raw::identity(fd).ok()?;
+    // SAFETY: the command line says that the descriptor was opened for this process, and it is asked for once.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let _ = rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC);
+    Some(fd)
+}
+
+/// A moment as `2026-01-31T23:59:59.123Z`.
+pub(crate) fn utc(time: std::time::SystemTime) -> String {
+    let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs() as libc::time_t;
+    // SAFETY: all-zero bytes are a valid tm, which gmtime_r fills.
+    let tm = unsafe {
+        let mut tm: libc::tm = std::mem::zeroed();
+        libc::gmtime_r(&raw const seconds, &raw mut tm);
+        tm
+    };
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        tm.tm_year + 1900,
+        tm.tm_mon + 1,
+        tm.tm_mday,
+        tm.tm_hour,
+        tm.tm_min,
+        tm.tm_sec,
+        since.subsec_millis()
+    )
+}

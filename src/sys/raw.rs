@@ -1,0 +1,262 @@
+//! Raw system calls with deadlines, for the handler and for install.
+//!
+//! Signal safety: every function here may be called by a signal handler. They go through `syscall(2)`, which, unlike
+//! libc's wrappers of the same calls, is no thread cancellation point (pthreads(7)); errno is the caller's to save.
+
+use std::ffi::c_void;
+use std::mem;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// An errno value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Errno(pub i32);
+
+impl std::fmt::Display for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::io::Error::from_raw_os_error(self.0).fmt(f)
+    }
+}
+
+/// What a raw system call gives.
+pub(crate) type SysResult<T> = Result<T, Errno>;
+
+/// The calling thread's errno.
+pub(crate) fn errno() -> i32 {
+    // SAFETY: the pointer is to this thread's own errno and always valid.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Sets the calling thread's errno.
+pub(crate) fn set_errno(value: i32) {
+    // SAFETY: as in `errno`.
+    unsafe { *libc::__errno_location() = value }
+}
+
+fn check(result: libc::c_long) -> SysResult<usize> {
+    if result < 0 { Err(Errno(errno())) } else { Ok(result as usize) }
+}
+
+/// This process's id, asked of the kernel: libc may have cached it before a fork.
+pub(crate) fn getpid() -> i32 {
+    // SAFETY: no arguments; cannot fail.
+    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
+}
+
+/// The calling thread's id.
+pub(crate) fn gettid() -> i32 {
+    // SAFETY: no arguments; cannot fail.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// A point of the monotonic clock by which something has to be done.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline(u64);
+
+impl Deadline {
+    pub(crate) fn after(duration: std::time::Duration) -> Self {
+        Self(Self::now() + duration.as_nanos() as u64)
+    }
+
+    fn now() -> u64 {
+        // SAFETY: all-zero bytes are a valid timespec.
+        let mut time: libc::timespec = unsafe { mem::zeroed() };
+        // SAFETY: the pointer is to a live timespec; the monotonic clock always exists.
+        unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+
+    /// Nanoseconds left; None once it has passed.
+    fn left(self) -> Option<u64> {
+        self.0.checked_sub(Self::now()).filter(|left| *left > 0)
+    }
+
+    fn left_timespec(self) -> Option<libc::timespec> {
+        let left = self.left()?;
+        Some(libc::timespec { tv_sec: (left / 1_000_000_000) as _, tv_nsec: (left % 1_000_000_000) as _ })
+    }
+}
+
+/// Waits until `fd` is ready for one of `events`, or the deadline has passed (`ETIMEDOUT`). Goes on after a signal.
+pub(crate) fn wait_for(fd: RawFd, events: libc::c_short, deadline: Deadline) -> SysResult<()> {
+    loop {
+        let Some(left) = deadline.left_timespec() else { return Err(Errno(libc::ETIMEDOUT)) };
+        let mut poll = libc::pollfd { fd, events, revents: 0 };
+        // SAFETY: one live pollfd, a live timespec, and no signal mask.
+        let ready = check(unsafe {
+            libc::syscall(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const left, std::ptr::null::<c_void>(), 0_usize)
+        });
+        match ready {
+            Ok(0) | Err(Errno(libc::EINTR)) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sleeps until the deadline, through signals.
+pub(crate) fn sleep_until(deadline: Deadline) {
+    // A descriptor of -1 is never ready (poll(2)), so this always ends with the deadline.
+    let _ = wait_for(-1, 0, deadline);
+}
+
+/// Sends one message of two parts without SIGPIPE, waiting for room until the deadline.
+pub(crate) fn send(fd: RawFd, parts: [&[u8]; 2], deadline: Deadline) -> SysResult<()> {
+    let parts = parts.map(|part| libc::iovec { iov_base: part.as_ptr() as *mut c_void, iov_len: part.len() });
+    // SAFETY: all-zero bytes are a valid msghdr.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = parts.as_ptr().cast_mut();
+    message.msg_iovlen = parts.len() as _;
+    loop {
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+        // SAFETY: the message's parts are live slices that the kernel only reads.
+        match check(unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const message, flags) }) {
+            Ok(_) => return Ok(()),
+            Err(Errno(libc::EINTR)) => {}
+            Err(Errno(libc::EAGAIN)) => wait_for(fd, libc::POLLOUT, deadline)?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Receives one message, waiting until the deadline. Gives its length; 0 means that the peer has closed.
+pub(crate) fn receive(fd: RawFd, buffer: &mut [u8], deadline: Deadline) -> SysResult<usize> {
+    loop {
+        let (start, length) = (buffer.as_mut_ptr(), buffer.len());
+        let none = std::ptr::null::<c_void>();
+        // SAFETY: the kernel writes at most `length` bytes to the live buffer.
+        match check(unsafe { libc::syscall(libc::SYS_recvfrom, fd, start, length, libc::MSG_DONTWAIT, none, none) }) {
+            Err(Errno(libc::EINTR)) => {}
+            Err(Errno(libc::EAGAIN)) => wait_for(fd, libc::POLLIN, deadline)?,
+            other => return other,
+        }
+    }
+}
+
+/// Reads from a pipe, waiting until the deadline. 0 means that every writer has closed.
+pub(crate) fn read(fd: RawFd, buffer: &mut [u8], deadline: Deadline) -> SysResult<usize> {
+    loop {
+        wait_for(fd, libc::POLLIN, deadline)?;
+        // SAFETY: the kernel writes at most the buffer's length to it.
+        match check(unsafe { libc::syscall(libc::SYS_read, fd, buffer.as_mut_ptr(), buffer.len()) }) {
+            Err(Errno(libc::EINTR)) => {}
+            other => return other,
+        }
+    }
+}
+
+/// Closes a descriptor of ours; nothing can be done about a failure.
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: callers own the descriptor and do not use it again.
+    unsafe { libc::syscall(libc::SYS_close, fd) };
+}
+
+/// A pipe, read end first, both ends close-on-exec.
+pub(crate) fn pipe() -> SysResult<[RawFd; 2]> {
+    let mut ends = [-1; 2];
+    // SAFETY: room for the two descriptors that the kernel writes.
+    check(unsafe { libc::syscall(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    Ok(ends)
+}
+
+/// A socket's address, ready for the kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct SocketAddress(libc::sockaddr_un);
+
+impl SocketAddress {
+    /// The path has to have been checked for its length; what is too long is cut.
+    pub(crate) fn new(path: &[u8]) -> Self {
+        // SAFETY: all-zero bytes are a valid sockaddr_un.
+        let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
+        address.sun_family = libc::AF_UNIX as _;
+        let room = address.sun_path.len() - 1;
+        for (to, from) in address.sun_path[..room].iter_mut().zip(path) {
+            *to = *from as _;
+        }
+        Self(address)
+    }
+}
+
+/// Connects a `SOCK_SEQPACKET` socket, close-on-exec, to `address`, waiting for room in the listener's queue until the
+/// deadline (`ETIMEDOUT`).
+pub(crate) fn connect(address: &SocketAddress, deadline: Deadline) -> SysResult<OwnedFd> {
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_UNIX, kind, 0) })? as RawFd;
+    // SAFETY: just made and used by nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    connect_within(fd, address, deadline)?;
+    Ok(socket)
+}
+
+fn connect_within(fd: RawFd, address: &SocketAddress, deadline: Deadline) -> SysResult<()> {
+    loop {
+        let Some(left) = deadline.left_timespec() else { return Err(Errno(libc::ETIMEDOUT)) };
+        // A blocking connect(2) on a Unix socket waits for room as long as SO_SNDTIMEO says (unix(7)), at least 1 µs.
+        let timeout = libc::timeval { tv_sec: left.tv_sec, tv_usec: (left.tv_nsec / 1000).max(1) as _ };
+        set_option(fd, libc::SO_SNDTIMEO, &timeout)?;
+        let length = mem::size_of::<libc::sockaddr_un>();
+        // SAFETY: a live address of the length given.
+        match check(unsafe { libc::syscall(libc::SYS_connect, fd, &raw const address.0, length) }) {
+            Ok(_) => return Ok(()),
+            Err(Errno(libc::EINTR)) => {}
+            Err(Errno(libc::EAGAIN)) => return Err(Errno(libc::ETIMEDOUT)),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn set_option<T>(fd: RawFd, option: i32, value: &T) -> SysResult<()> {
+    let length = mem::size_of::<T>();
+    // SAFETY: a live value of the length given, which the kernel only reads.
+    check(unsafe {
+        libc::syscall(libc::SYS_setsockopt, fd, libc::SOL_SOCKET, option, std::ptr::from_ref(value), length)
+    })?;
+    Ok(())
+}
+
+/// Process and user id of the peer: of the process that called listen(2), for a client (unix(7), `SO_PEERCRED`).
+pub(crate) fn peer_credentials(fd: RawFd) -> SysResult<libc::ucred> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = mem::size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: room for the credentials, whose length is given.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_getsockopt,
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            &raw mut credentials,
+            &raw mut length,
+        )
+    })?;
+    Ok(credentials)
+}
+
+/// What tells an open file apart from every other one at the same time: device and inode (stat(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+/// The identity of the file behind a descriptor.
+pub(crate) fn identity(fd: RawFd) -> SysResult<FileIdentity> {
+    // SAFETY: all-zero bytes are a valid stat.
+    let mut stat: libc::stat = unsafe { mem::zeroed() };
+    // SAFETY: room for one stat.
+    check(unsafe { libc::syscall(libc::SYS_fstat, fd, &raw mut stat) })?;
+    Ok(FileIdentity { device: stat.st_dev, inode: stat.st_ino })
+}
+
+/// Lets `pid` and its descendants trace this process where Yama restricts that (Documentation/admin-guide/LSM/Yama.rst);
+/// 0 takes it back. Without Yama the kernel refuses and nothing is needed.
+pub(crate) fn allow_tracer(pid: i32) {
+    // SAFETY: integers only.
+    unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PTRACER, pid as libc::c_ulong, 0, 0, 0) };
+}
+
+/// Ends a process that this library started.
+pub(crate) fn kill(pid: i32) {
+    // SAFETY: integers only.
+    unsafe { libc::syscall(libc::SYS_kill, pid, libc::SIGKILL) };
+}

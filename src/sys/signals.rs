@@ -1,0 +1,112 @@
+//! Signal dispositions, as the kernel keeps them.
+//!
+//! Signal safety: every function here may be called by a signal handler (sigaction(2) is on signal-safety(7)'s list).
+
+use std::mem;
+use std::ptr;
+
+use super::raw::{self, Errno, SysResult};
+
+/// The signals that end a program because of what it did itself: the six that crash-handler handles.
+pub(crate) const CRASH_SIGNALS: [i32; 6] =
+    [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGTRAP];
+
+/// A handler that takes siginfo and context.
+pub(crate) type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// The dispositions of the crash signals at one moment, in the order of [`CRASH_SIGNALS`].
+#[derive(Clone, Copy)]
+pub(crate) struct Dispositions([libc::sigaction; 6]);
+
+impl Dispositions {
+    /// As they are now.
+    pub(crate) fn current() -> Self {
+        Self(CRASH_SIGNALS.map(get))
+    }
+
+    /// That of one crash signal; of any other signal, its default action.
+    pub(crate) fn of(&self, signal: i32) -> libc::sigaction {
+        CRASH_SIGNALS.iter().position(|s| *s == signal).map_or_else(default_action, |index| self.0[index])
+    }
+
+    /// Makes these the dispositions, except that a signal whose handler is `ours` gets that of `previous`: whoever
+    /// put a handler in front of ours keeps it.
+    pub(crate) fn restore(&self, ours: Handler, previous: &Self) {
+        for ((signal, here), before) in CRASH_SIGNALS.into_iter().zip(&self.0).zip(&previous.0) {
+            let mine = here.sa_sigaction == ours as *const () as usize;
+            let _ = set(signal, if mine { before } else { here });
+        }
+    }
+}
+
+fn default_action() -> libc::sigaction {
+    // SAFETY: all-zero bytes are a valid sigaction: SIG_DFL, no flags, an empty mask.
+    unsafe { mem::zeroed() }
+}
+
+/// The disposition of one signal.
+pub(crate) fn get(signal: i32) -> libc::sigaction {
+    let mut action = default_action();
+    // SAFETY: room for one sigaction.
+    unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
+    action
+}
+
+fn set(signal: i32, action: &libc::sigaction) -> SysResult<()> {
+    // SAFETY: a live sigaction, which came from the kernel or from this module.
+    if unsafe { libc::sigaction(signal, action, ptr::null_mut()) } != 0 {
+        return Err(Errno(raw::errno()));
+    }
+    Ok(())
+}
+
+/// The signal kills the process from now on, whoever handled it before.
+pub(crate) fn set_default(signal: i32) {
+    let _ = set(signal, &default_action());
+}
+
+/// Makes `handler` the handler of all crash signals: on the alternate stack, with siginfo, and with all crash signals
+/// blocked while it runs.
+pub(crate) fn handle_crash_signals(handler: Handler) -> SysResult<()> {
+    let mut action = default_action();
+    action.sa_sigaction = handler as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+    for signal in CRASH_SIGNALS {
+        // SAFETY: a live signal set and a valid signal.
+        unsafe { libc::sigaddset(&raw mut action.sa_mask, signal) };
+    }
+    CRASH_SIGNALS.into_iter().try_for_each(|signal| set(signal, &action))
+}
+
+/// Queues `signal` for the calling thread with the siginfo it came with. Blocked until the handler returns, it is then
+/// delivered to whoever is the handler by that time, as if it had come for the first time (rt_tgsigqueueinfo(2), which
+/// lets a process send itself any `si_code`).
+pub(crate) fn queue_again(signal: i32, info: *const libc::siginfo_t) -> SysResult<()> {
+    // SAFETY: `info` is the siginfo of the signal being handled, which the kernel only reads.
+    let result =
+        unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, raw::getpid(), raw::gettid(), signal, info) };
+    if result != 0 { Err(Errno(raw::errno())) } else { Ok(()) }
+}
+
+/// All signals blocked for the calling thread until dropped.
+pub(crate) struct AllBlocked(libc::sigset_t);
+
+impl AllBlocked {
+    pub(crate) fn new() -> Self {
+        // SAFETY: all-zero bytes are a valid signal set; sigfillset fills a live one.
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { (mem::zeroed(), mem::zeroed()) };
+        // SAFETY: live signal sets.
+        unsafe {
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut before);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for AllBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the mask that the thread had before.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
+    }
+}

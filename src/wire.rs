@@ -1,0 +1,251 @@
+//! The messages between host and monitor: the one place that knows their numbers, sizes and versions.
+//!
+//! Transport: `SOCK_SEQPACKET`, so one send is one message. Frame: minidumper 0.11's header, two native-endian `u32`
+//! (kind, payload size), then the payload. Kinds 0 to 3 are minidumper's own; 4 + n is its user message n, of which
+//! we use n = 0 (the host's pid, which any minidumper client may send) and the ones below.
+//!
+//! Signal safety: [`header`] and [`split`] may be called by a signal handler; the rest is for normal context.
+
+/// Version of the messages below; a monitor refuses a host of another one.
+pub(crate) const PROTOCOL_VERSION: u32 = 1;
+
+/// A whole message, header included, is at most this long; a longer one ends its sender's session.
+pub(crate) const MESSAGE_MAX: usize = 64 * 1024;
+/// Length of the frame's header in bytes.
+pub(crate) const HEADER_LEN: usize = 8;
+
+/// Payload: a `crash_context::CrashContext`, whole, in the sender's memory layout.
+pub(crate) const KIND_CRASH: u32 = 0;
+/// Answer to a crash: its dump is visible, or never will be.
+pub(crate) const KIND_CRASH_ACK: u32 = 1;
+/// Asks for a pong.
+pub(crate) const KIND_PING: u32 = 2;
+/// Answer to a ping.
+pub(crate) const KIND_PONG: u32 = 3;
+/// The first kind that is a user message of minidumper.
+pub(crate) const KIND_USER: u32 = 4;
+
+/// User message 0: the sender's pid, a native `u32`. Kept for other minidumper clients; we go by the peer credentials.
+pub(crate) const USER_PID: u32 = 0;
+/// User message 1: who the host is, see [`Hello`]. The monitor answers a crash connection's with [`USER_WELCOME`].
+pub(crate) const USER_HELLO: u32 = 1;
+/// User message 2, monitor to host: two native `u32`, the monitor's protocol version and a [`Verdict`].
+pub(crate) const USER_WELCOME: u32 = 2;
+/// User message 3, empty: the host disarms itself; its end is not a crash.
+pub(crate) const USER_GOODBYE: u32 = 3;
+
+/// A frame's header as bytes.
+pub(crate) const fn header(kind: u32, payload_len: usize) -> [u8; HEADER_LEN] {
+    let kind = kind.to_ne_bytes();
+    let size = (payload_len as u32).to_ne_bytes();
+    [kind[0], kind[1], kind[2], kind[3], size[0], size[1], size[2], size[3]]
+}
+
+/// Why a message is not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// Shorter than a header.
+    Short(usize),
+    /// Longer than [`MESSAGE_MAX`].
+    Oversized(usize),
+    /// The header's size is not the payload's.
+    SizeLies { announced: usize, actual: usize },
+    /// The payload of a known kind has the wrong shape.
+    Payload(u32),
+}
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Short(length) => write!(f, "message of {length} bytes is shorter than its header of {HEADER_LEN}"),
+            Self::Oversized(length) => write!(f, "message of {length} bytes is over the limit of {MESSAGE_MAX}"),
+            Self::SizeLies { announced, actual } => {
+                write!(f, "header announces {announced} payload bytes, the message has {actual}")
+            }
+            Self::Payload(kind) => write!(f, "payload of a message of kind {kind} is malformed"),
+        }
+    }
+}
+
+/// Splits a received message into kind and payload. `length` is the message's real length, which is more than
+/// `received` holds where the kernel cut it off.
+pub(crate) fn split(received: &[u8], length: usize) -> Result<(u32, &[u8]), Malformed> {
+    if length > MESSAGE_MAX || length > received.len() {
+        return Err(Malformed::Oversized(length));
+    }
+    let (header, payload) = received[..length].split_first_chunk::<HEADER_LEN>().ok_or(Malformed::Short(length))?;
+    let [kind, size] = [0, 4].map(|at| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+    if size as usize != payload.len() {
+        return Err(Malformed::SizeLies { announced: size as usize, actual: payload.len() });
+    }
+    Ok((kind, payload))
+}
+
+/// Which of a host's two connections this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The `minidumper::Client` of normal code: ping, goodbye.
+    Control,
+    /// The descriptor that is used by nothing but a crash.
+    Crash,
+}
+
+impl Role {
+    fn from_number(number: u32) -> Option<Self> {
+        [Self::Control, Self::Crash].into_iter().find(|role| *role as u32 == number)
+    }
+}
+
+/// What a host says of itself as its first message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hello<'a> {
+    pub version: u32,
+    pub role: Role,
+    /// Absolute path in the file system's own bytes.
+    pub dump_dir: &'a [u8],
+    /// First part of dump file names.
+    pub app_name: &'a str,
+}
+
+/// The payload of [`USER_HELLO`]: version, role, then length and bytes of each string.
+pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for number in [hello.version, hello.role as u32] {
+        bytes.extend(number.to_ne_bytes());
+    }
+    for string in [hello.dump_dir, hello.app_name.as_bytes()] {
+        bytes.extend((string.len() as u32).to_ne_bytes());
+        bytes.extend(string);
+    }
+    bytes
+}
+
+impl<'a> Hello<'a> {
+    /// The version alone: a host of another version may have laid out the rest otherwise.
+    pub(crate) fn version_of(payload: &[u8]) -> Option<u32> {
+        payload.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
+    }
+
+    /// Reads the payload of [`USER_HELLO`]; None where a length lies, a path is not absolute or a name no file name.
+    pub(crate) fn parse(payload: &'a [u8]) -> Option<Self> {
+        let mut rest = Reader(payload);
+        let version = rest.number()?;
+        let role = Role::from_number(rest.number()?)?;
+        let dump_dir = rest.string()?;
+        let app_name = std::str::from_utf8(rest.string()?).ok()?;
+        let complete = rest.0.is_empty();
+        let sane = dump_dir.first() == Some(&b'/') && !dump_dir.contains(&0);
+        let nameable = !app_name.is_empty() && !app_name.starts_with('.') && !app_name.contains(['/', '\0']);
+        (complete && sane && nameable).then_some(Self { version, role, dump_dir, app_name })
+    }
+}
+
+/// Takes numbers and strings off the front of a payload.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn number(&mut self) -> Option<u32> {
+        let (bytes, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u32::from_ne_bytes(*bytes))
+    }
+
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let length = self.number()? as usize;
+        let (string, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(string)
+    }
+}
+
+/// What a monitor says to a hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The host is served.
+    Served,
+    /// The host speaks a version the monitor does not.
+    WrongVersion,
+}
+
+/// The whole message [`USER_WELCOME`].
+pub(crate) fn welcome(verdict: Verdict) -> [u8; HEADER_LEN + 8] {
+    let mut message = [0; HEADER_LEN + 8];
+    message[..8].copy_from_slice(&header(KIND_USER + USER_WELCOME, 8));
+    message[8..12].copy_from_slice(&PROTOCOL_VERSION.to_ne_bytes());
+    message[12..].copy_from_slice(&(verdict as u32).to_ne_bytes());
+    message
+}
+
+/// Reads the payload of [`USER_WELCOME`]: the monitor's version and verdict. A verdict we do not know is a refusal.
+pub(crate) fn parse_welcome(payload: &[u8]) -> Option<(u32, Verdict)> {
+    let mut rest = Reader(payload);
+    let version = rest.number()?;
+    let served = rest.number()? == Verdict::Served as u32;
+    Some((version, if served { Verdict::Served } else { Verdict::WrongVersion }))
+}
+
+/// The longest message on the ready pipe.
+pub(crate) const READY_MAX: usize = 1024;
+
+/// What a started monitor writes to its ready pipe: one byte 0 once somebody listens at the socket, or the reason why
+/// it ends instead.
+pub(crate) fn ready(outcome: Result<(), &str>) -> Vec<u8> {
+    match outcome {
+        Ok(()) => vec![0],
+        Err(reason) => reason.bytes().take(READY_MAX).collect(),
+    }
+}
+
+/// Reads the ready pipe's message.
+pub(crate) fn parse_ready(message: &[u8]) -> Result<(), String> {
+    if message == [0] { Ok(()) } else { Err(String::from_utf8_lossy(message).into_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: Hello<'static> =
+        Hello { version: PROTOCOL_VERSION, role: Role::Crash, dump_dir: b"/d", app_name: "app" };
+
+    #[test]
+    fn a_message_survives_the_wire() {
+        let payload = hello(&HELLO);
+        let mut message = header(KIND_USER + USER_HELLO, payload.len()).to_vec();
+        message.extend(&payload);
+        let (kind, payload) = split(&message, message.len()).unwrap();
+        assert_eq!(kind, KIND_USER + USER_HELLO);
+        assert_eq!(Hello::parse(payload).unwrap(), HELLO);
+        let welcome = welcome(Verdict::WrongVersion);
+        let (_, payload) = split(&welcome, welcome.len()).unwrap();
+        assert_eq!(parse_welcome(payload), Some((PROTOCOL_VERSION, Verdict::WrongVersion)));
+    }
+
+    #[test]
+    fn malformed_messages_are_told_apart() {
+        assert_eq!(split(&[0; 7], 7), Err(Malformed::Short(7)));
+        assert_eq!(split(&[], 0), Err(Malformed::Short(0)));
+        assert_eq!(split(&[0; 16], 70_000), Err(Malformed::Oversized(70_000)));
+        let mut lies = header(KIND_PING, 5).to_vec();
+        lies.push(0);
+        assert_eq!(split(&lies, lies.len()), Err(Malformed::SizeLies { announced: 5, actual: 1 }));
+    }
+
+    #[test]
+    fn a_hello_cut_anywhere_is_none() {
+        let whole = hello(&HELLO);
+        for length in 0..whole.len() {
+            assert_eq!(Hello::parse(&whole[..length]), None, "cut at {length}");
+        }
+        let longer = [whole.as_slice(), &[0]].concat();
+        assert_eq!(Hello::parse(&longer), None);
+    }
+
+    #[test]
+    fn a_hello_names_no_file_outside_its_directory() {
+        for (dump_dir, app_name) in [(&b"relative"[..], "app"), (b"/d", "../up"), (b"/d", ""), (b"/d\0", "app")] {
+            let bytes = hello(&Hello { dump_dir, app_name, ..HELLO });
+            assert_eq!(Hello::parse(&bytes), None, "{app_name}");
+        }
+    }
+}
