@@ -13,22 +13,15 @@ pub(super) struct Link {
 
 impl Link {
     /// The link made at install, if it still is what it was and this process is the one that made it.
-    pub(super) fn frozen(frozen: &Frozen) -> Option<Self> {
+    pub(super) fn frozen(frozen: &Frozen, _deadline: Deadline) -> SysResult<Self> {
         let link = frozen.link;
-        let ours = raw::getpid() == frozen.pid && raw::identity(link.fd) == Ok(link.identity);
-        ours.then_some(Self { fd: link.fd })
+        let ours = raw::getpid() == frozen.pid && raw::identity(link.fd)? == link.identity;
+        if ours { Ok(Self { fd: link.fd }) } else { Err(Errno(libc::EBADF)) }
     }
 
-    /// A new link, to the monitor that listens now, or to one started for this crash.
-    pub(super) fn anew(frozen: &Frozen, deadline: Deadline) -> SysResult<Self> {
-        let socket = match raw::connect(&frozen.address, deadline) {
-            Err(Errno(libc::ENOENT | libc::ECONNREFUSED)) => {
-                start_monitor(frozen.monitor.as_ref().ok_or(Errno(libc::ENOENT))?, deadline)?;
-                raw::connect(&frozen.address, deadline)?
-            }
-            other => other?,
-        };
-        let fd = socket.into_raw_fd();
+    /// A new link to the monitor that listens now.
+    pub(super) fn connect(frozen: &Frozen, deadline: Deadline) -> SysResult<Self> {
+        let fd = raw::connect(&frozen.address, deadline)?.into_raw_fd();
         let peer = raw::peer_credentials(fd)?;
         if peer.uid != frozen.uid {
             return Err(Errno(libc::EPERM));
@@ -36,6 +29,12 @@ impl Link {
         raw::allow_tracer(peer.pid);
         raw::send(fd, [&frozen.hello, &[]], deadline)?;
         Ok(Self { fd })
+    }
+
+    /// A new link to a monitor started for this crash.
+    pub(super) fn start(frozen: &Frozen, deadline: Deadline) -> SysResult<Self> {
+        start_monitor(frozen.monitor.as_ref().ok_or(Errno(libc::ENOENT))?, deadline)?;
+        Self::connect(frozen, deadline)
     }
 
     /// Sends a crash and waits for its ack.

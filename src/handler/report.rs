@@ -20,16 +20,19 @@ pub(super) fn report(frozen: &Frozen, context: &CrashContext) {
     let _ = signals::queue_again(info.si_signo, &info);
 }
 
-/// Over the link made at install; else, where it or the monitor is gone or it is another process's, over a new one.
+/// Asks over the link made at install; where that is lost or another process's, over a new one to whoever listens now;
+/// where nobody does, or hangs up, over one to a monitor started for this crash.
 fn request_dump(frozen: &Frozen, context: &[u8], deadline: Deadline) -> SysResult<()> {
-    if let Some(link) = Link::frozen(frozen) {
-        match link.request_dump(context, deadline) {
-            // Late: there is no time left to ask anybody else.
-            done @ (Ok(()) | Err(Errno(libc::ETIMEDOUT))) => return done,
-            Err(_) => {}
+    let ways: [fn(&Frozen, Deadline) -> SysResult<Link>; 3] = [Link::frozen, Link::connect, Link::start];
+    let mut result = Ok(());
+    for way in ways {
+        result = way(frozen, deadline).and_then(|link| link.request_dump(context, deadline));
+        // Late: there is no time left to ask anybody else.
+        if matches!(result, Ok(()) | Err(Errno(libc::ETIMEDOUT))) {
+            break;
         }
     }
-    Link::anew(frozen, deadline)?.request_dump(context, deadline)
+    result
 }
 
 /// The siginfo that the kernel gave. crash-handler copies its bytes into a `signalfd_siginfo`, whose members lie

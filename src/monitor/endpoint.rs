@@ -43,7 +43,7 @@ impl Endpoint {
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(error)?;
         let address = SocketAddrUnix::new(path).map_err(error)?;
         // Mode 0600 from the start: bind(2) makes the file by the process's umask.
-        let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        let umask = rustix::process::umask(Mode::XUSR | Mode::RWXG | Mode::RWXO);
         let bound = rustix::net::bind(&listener, &address);
         rustix::process::umask(umask);
         bound.map_err(error)?;

@@ -1,0 +1,3 @@
+module crashmonitor
+
+go 1.21

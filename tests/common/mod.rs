@@ -1,0 +1,117 @@
+//! What the tests share: hosts built from `tests/hosts`, run in a sandbox of their own and cleaned up after, and dumps
+//! read with the `minidump` crate. The library under test is the one that users get, in `target/dist`.
+
+#![allow(dead_code, unused_imports)] // Every test file is a program of its own and uses a part of this.
+
+mod dump;
+mod host;
+mod monitor;
+
+pub use dump::Dump;
+pub use host::{Ended, Host, Running};
+pub use monitor::wait_until;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long anything may take before a test fails. Generous: the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the build puts what users get.
+pub fn dist() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dist = root.join("target/dist");
+    let made = dist.join(".made").metadata().and_then(|file| file.modified());
+    let made = made.expect("target/dist is missing: run `make dist` first");
+    let newest = newest_source(&root.join("src"));
+    assert!(newest <= made, "target/dist is older than the sources: run `make dist` first");
+    dist
+}
+
+fn newest_source(directory: &Path) -> std::time::SystemTime {
+    let entries = std::fs::read_dir(directory).expect("read the sources");
+    let times = entries.map(|entry| {
+        let path = entry.expect("a source").path();
+        if path.is_dir() { newest_source(&path) } else { path.metadata().unwrap().modified().unwrap() }
+    });
+    times.max().expect("there are sources")
+}
+
+/// Runs a command that must succeed, and gives its standard output.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
+    text
+}
+
+/// A directory of a test's own, and the monitors that its hosts start there. When it goes, on success and on failure,
+/// it waits for the monitors to end by themselves, ends those that do not, and removes everything.
+pub struct Sandbox {
+    directory: tempfile::TempDir,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where hosts of this sandbox are told to put their dumps; they make it.
+    pub fn dumps(&self) -> PathBuf {
+        self.path().join("dumps")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dumps().join("monitor.sock")
+    }
+
+    /// The files in the dump directory that end in `.dmp`.
+    pub fn dump_files(&self) -> Vec<PathBuf> {
+        self.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "dmp")).collect()
+    }
+
+    /// All files in the dump directory, sorted.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.dumps()) else { return Vec::new() };
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    /// The only dump, which must be there.
+    pub fn only_dump(&self) -> Dump {
+        let files = self.dump_files();
+        assert_eq!(files.len(), 1, "one dump expected, found {files:?} among {:?}", self.files());
+        Dump::read(&files[0])
+    }
+
+    /// The dump of process `pid`, which must be there.
+    pub fn dump_of(&self, pid: u32) -> Dump {
+        let suffix = format!("-{pid}.dmp");
+        let files = self.dump_files();
+        let of_pid = files.iter().find(|path| path.to_string_lossy().ends_with(&suffix));
+        Dump::read(of_pid.unwrap_or_else(|| panic!("no dump of process {pid} among {files:?}")))
+    }
+
+    /// The monitor that listens at the socket, if one does.
+    pub fn monitor_pid(&self) -> Option<u32> {
+        monitor::pid_at(&self.socket())
+    }
+
+    /// Waits until the last monitor has gone and left nothing but dumps.
+    pub fn wait_for_monitors_end(&self) {
+        wait_until("the monitor to end", || !self.socket().exists());
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        monitor::end_all(&self.socket());
+    }
+}

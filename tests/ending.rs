@@ -1,0 +1,54 @@
+//! After the report the process ends exactly as it would have without us.
+
+#![allow(unsafe_code)] // Sets a limit between fork and exec.
+
+mod common;
+
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+
+use common::{Host, Sandbox};
+
+#[test]
+fn the_handler_before_us_gets_its_turn_with_the_original_siginfo() {
+    let sandbox = Sandbox::new();
+    let ended = Host::c().run(&sandbox, &["handled-segv", "11"]);
+    assert_eq!((ended.status.code(), ended.said("handler ")), (Some(42), "11 1 0xdead000"), "{ended:?}");
+    sandbox.only_dump().check_basics(&Host::c().path, ended.pid);
+
+    // A sent signal: who sent it is in its siginfo, here raise(3), which is tgkill (SI_TKILL).
+    let sandbox = Sandbox::new();
+    let ended = Host::c().run(&sandbox, &["handled", &libc::SIGSEGV.to_string()]);
+    assert_eq!(ended.status.code(), Some(42), "{ended:?}");
+    let said = ended.said("handler ");
+    assert!(said.starts_with(&format!("{} {} ", libc::SIGSEGV, libc::SI_TKILL)), "{said}");
+    sandbox.only_dump().check_basics(&Host::c().path, ended.pid);
+}
+
+#[test]
+fn a_signal_that_the_host_ignored_stays_ignored() {
+    let sandbox = Sandbox::new();
+    let ended = Host::c().run(&sandbox, &["ignored", &libc::SIGTRAP.to_string()]);
+    assert!(ended.output.contains("survived"), "{ended:?}");
+    assert_eq!(sandbox.only_dump().signal(), libc::SIGSEGV, "armed for the real crash, and no dump of the other");
+}
+
+#[test]
+fn a_core_file_is_written_as_the_limits_say() {
+    for limit in [0, libc::RLIM_INFINITY] {
+        let dumped = |arguments: &[&str]| {
+            let sandbox = Sandbox::new();
+            let mut command = Host::c().command(&sandbox, arguments);
+            command.current_dir(sandbox.path());
+            // SAFETY: setrlimit is async-signal-safe and nothing else happens between fork and exec.
+            unsafe {
+                command.pre_exec(move || {
+                    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+                    if libc::setrlimit(libc::RLIMIT_CORE, &limit) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+                });
+            }
+            common::Running::start(&mut command).end().status.core_dumped()
+        };
+        // The rival is the same crash without us.
+        assert_eq!(dumped(&["segv"]), dumped(&["uninstall", "segv"]), "limit {limit}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Several hosts and one monitor; monitors that come and go.
+
+mod common;
+
+use std::os::unix::fs::FileTypeExt;
+
+use common::{Host, Sandbox};
+
+#[test]
+fn two_hosts_share_a_monitor_which_ends_with_the_last() {
+    let sandbox = Sandbox::new();
+    let mut first = Host::c().start(&sandbox, &["wait", "segv"]);
+    first.wait_for("ready");
+    let monitor = sandbox.monitor_pid().expect("a monitor");
+    let mut second = Host::c().start(&sandbox, &["wait", "abort"]);
+    second.wait_for("ready");
+    assert_eq!(sandbox.monitor_pid(), Some(monitor));
+
+    first.go_on();
+    let first = first.end();
+    assert_eq!(sandbox.dump_of(first.pid).signal(), libc::SIGSEGV);
+    assert_eq!(sandbox.monitor_pid(), Some(monitor), "it serves the second");
+    second.go_on();
+    let second = second.end();
+    assert_eq!(sandbox.dump_of(second.pid).signal(), libc::SIGABRT);
+
+    sandbox.wait_for_monitors_end();
+    common::wait_until("the monitor's process to end", || !is_alive(monitor));
+    assert_eq!(sandbox.files().len(), 2, "dumps alone are left: {:?}", sandbox.files());
+}
+
+/// A monitor is adopted by init, which may leave it a zombie where that is a container's.
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn twenty_hosts_that_install_at_once_share_one_monitor() {
+    let sandbox = Sandbox::new();
+    let mut hosts: Vec<_> = (0..20).map(|_| Host::c().start(&sandbox, &["wait", "segv"])).collect();
+    for host in &mut hosts {
+        host.wait_for("ready");
+    }
+    let monitor = sandbox.monitor_pid().expect("a monitor");
+    let monitors = std::fs::read_dir("/proc").unwrap().filter(|entry| {
+        let Ok(entry) = entry else { return false };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.contains("--crash-monitor") && line.contains(sandbox.dumps().to_str().unwrap())
+    });
+    assert_eq!(monitors.count(), 1);
+    for host in &mut hosts {
+        host.go_on();
+    }
+    for host in hosts {
+        let ended = host.end();
+        assert_eq!(ended.signal(), Some(libc::SIGSEGV));
+        sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
+    }
+    assert_eq!(sandbox.dump_files().len(), 20);
+    common::wait_until("the monitor's process to end", || !is_alive(monitor));
+}
+
+#[test]
+fn a_socket_left_by_a_killed_monitor_is_replaced() {
+    let sandbox = Sandbox::new();
+    let mut first = Host::c().start(&sandbox, &["wait-exit"]);
+    first.wait_for("ready");
+    let monitor = sandbox.monitor_pid().expect("a monitor");
+    kill(monitor);
+    common::wait_until("the monitor to be gone", || !is_alive(monitor));
+    assert!(sandbox.socket().metadata().unwrap().file_type().is_socket(), "its socket is still there");
+
+    let ended = Host::c().run(&sandbox, &["segv"]);
+    sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
+    first.go_on();
+    assert_eq!(first.end().status.code(), Some(0));
+}
+
+#[test]
+fn a_killed_monitor_is_started_again_by_the_crash() {
+    let sandbox = Sandbox::new();
+    let mut host = Host::c().start(&sandbox, &["wait", "segv"]);
+    host.wait_for("ready");
+    kill(sandbox.monitor_pid().expect("a monitor"));
+    host.go_on();
+    let ended = host.end();
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV));
+    let dump = sandbox.only_dump();
+    dump.check_basics(&Host::c().path, ended.pid);
+    assert_eq!(dump.address(), 0xdead000);
+}
+
+#[test]
+fn with_no_monitor_to_be_had_the_crash_ends_at_once() {
+    let sandbox = Sandbox::new();
+    let monitor = sandbox.path().join("monitor");
+    std::fs::copy(common::dist().join("bin/crash-monitor"), &monitor).unwrap();
+    let mut command = Host::c().command(&sandbox, &["wait", "segv"]);
+    let mut host = common::Running::start(command.env("CRASH_MONITOR_PATH", &monitor));
+    host.wait_for("ready");
+    let pid = sandbox.monitor_pid().expect("a monitor");
+    std::fs::remove_file(&monitor).unwrap();
+    kill(pid);
+    host.go_on();
+    let ended = host.end();
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV));
+    assert!(ended.took < std::time::Duration::from_secs(3), "took {:?}, the deadline is 10 s", ended.took);
+    assert_eq!(sandbox.dump_files().len(), 0);
+}
+
+/// Ends a monitor that this test has started through its hosts.
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
