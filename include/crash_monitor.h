@@ -1,3 +1,20 @@
+/*
+ * crash-monitor: when this process crashes, another process writes a minidump of it.
+ *
+ * Conventions, for all functions:
+ *
+ * Statuses   A cm_status of CM_OK (0) is success. On any other the function has changed nothing, unless its comment says
+ *            otherwise, and cm_last_error() tells what was wrong, where, and what would be right.
+ * Strings    NUL-terminated; read during the call, copied where kept. Paths are bytes in the file system's own encoding.
+ *            Texts that the library returns are UTF-8, belong to it and must not be freed.
+ * Pointers   NULL is refused with CM_ERR_NULL_ARGUMENT, or allowed where the comment says so; never dereferenced.
+ *            What a _new function made is freed by the _free function of its type.
+ * Threads    Each comment says which threads may call the function. Any means any number of threads at once.
+ * Signals    Each comment says whether a signal handler may call the function (signal-safety(7)).
+ * Fork       A child made by fork(2) is covered like its parent, under its own pid; it need not install again.
+ * Panics     None crosses into C: a defect in the library is returned as CM_ERR_INTERNAL.
+ */
+
 #ifndef CRASH_MONITOR_H
 #define CRASH_MONITOR_H
 
@@ -6,112 +23,112 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- The version this header belongs to: changes that break programs.
+/**
+ * The version this header belongs to: changes that break programs.
  */
 #define CM_VERSION_MAJOR 0
 
-/*
- The version this header belongs to: additions.
+/**
+ * The version this header belongs to: additions.
  */
 #define CM_VERSION_MINOR 1
 
-/*
- The version this header belongs to: corrections.
+/**
+ * The version this header belongs to: corrections.
  */
 #define CM_VERSION_PATCH 0
 
-/*
- Settings for `cm_install_with`, made by `cm_config_new` and freed by `cm_config_free`. Opaque. One object may be
- used by one thread at a time; different objects are independent.
+/**
+ * Settings for `cm_install_with`, made by `cm_config_new` and freed by `cm_config_free`. Opaque. One object may be
+ * used by one thread at a time; different objects are independent.
  */
 typedef struct cm_config cm_config;
 
-/*
- What a `cm_*` function returns: `CM_OK` (0), `CM_NOT_A_MONITOR` (1), or one of the `CM_ERR_*` codes.
- `cm_status_text` gives the meaning of a code, `cm_last_error` the details of the last failure.
+/**
+ * What a `cm_*` function returns: `CM_OK` (0), `CM_NOT_A_MONITOR` (1), or one of the `CM_ERR_*` codes.
+ * `cm_status_text` gives the meaning of a code, `cm_last_error` the details of the last failure.
  */
 typedef int32_t cm_status;
 
-/*
- Done.
+/**
+ * Done.
  */
 #define CM_OK 0
 
-/*
- Not an error: this process was not started as a monitor, so `cm_run_monitor` has nothing to do in it.
+/**
+ * Not an error: this process was not started as a monitor, so `cm_run_monitor` has nothing to do in it.
  */
 #define CM_NOT_A_MONITOR 1
 
-/*
- A pointer that must not be NULL was NULL.
+/**
+ * A pointer that must not be NULL was NULL.
  */
 #define CM_ERR_NULL_ARGUMENT 2
 
-/*
- An argument has a value that is not allowed: an empty path, a number out of range, text that is not UTF-8 where
- UTF-8 is asked for.
+/**
+ * An argument has a value that is not allowed: an empty path, a number out of range, text that is not UTF-8 where
+ * UTF-8 is asked for.
  */
 #define CM_ERR_INVALID_ARGUMENT 3
 
-/*
- The process has installed crash-monitor before, with other arguments.
+/**
+ * The process has installed crash-monitor before, with other arguments.
  */
 #define CM_ERR_ALREADY_INSTALLED 4
 
-/*
- The call needs an installed crash-monitor, and there is none in this process.
+/**
+ * The call needs an installed crash-monitor, and there is none in this process.
  */
 #define CM_ERR_NOT_INSTALLED 5
 
-/*
- The dump directory cannot be made, is not a directory, or cannot be written to.
+/**
+ * The dump directory cannot be made, is not a directory, or cannot be written to.
  */
 #define CM_ERR_DUMP_DIR 6
 
-/*
- The socket path cannot be used: longer than the kernel's limit (107 bytes on Linux), something other than a socket
- lies there, or it belongs to another user.
+/**
+ * The socket path cannot be used: longer than the kernel's limit (107 bytes on Linux), something other than a socket
+ * lies there, or it belongs to another user.
  */
 #define CM_ERR_SOCKET 7
 
-/*
- No monitor runs at the socket path, and no executable to start one was found.
+/**
+ * No monitor runs at the socket path, and no executable to start one was found.
  */
 #define CM_ERR_NO_MONITOR 8
 
-/*
- A monitor was started but did not become ready.
+/**
+ * A monitor was started but did not become ready.
  */
 #define CM_ERR_MONITOR_START 9
 
-/*
- The monitor at the socket path speaks another version of the protocol.
+/**
+ * The monitor at the socket path speaks another version of the protocol.
  */
 #define CM_ERR_MONITOR_VERSION 10
 
-/*
- The monitor did not answer within the deadline.
+/**
+ * The monitor did not answer within the deadline.
  */
 #define CM_ERR_TIMEOUT 11
 
-/*
- The signal handlers cannot be attached.
+/**
+ * The signal handlers cannot be attached.
  */
 #define CM_ERR_HANDLER 12
 
-/*
- A system call failed for another reason; `cm_last_error` names it.
+/**
+ * A system call failed for another reason; `cm_last_error` names it.
  */
 #define CM_ERR_SYSTEM 13
 
-/*
- The command line of a process started as a monitor is not a valid one.
+/**
+ * The command line of a process started as a monitor is not a valid one.
  */
 #define CM_ERR_COMMAND_LINE 14
 
-/*
- A defect in crash-monitor itself was caught at the boundary. Please report it.
+/**
+ * A defect in crash-monitor itself was caught at the boundary. Please report it.
  */
 #define CM_ERR_INTERNAL 15
 
@@ -119,192 +136,207 @@ typedef int32_t cm_status;
 extern "C" {
 #endif // __cplusplus
 
-/*
- The version of the library that is loaded, `major.minor.patch`. Compare it with the `CM_VERSION_*` macros to find a
- header and a library that do not belong together.
-
- The string is static. Threads: any. Signal handlers: yes. Before `cm_install`: yes.
+/**
+ * The version of the library that is loaded, `major.minor.patch`. Compare it with the `CM_VERSION_*` macros to find a
+ * header and a library that do not belong together.
+ *
+ * The string is static. Threads: any. Signal handlers: yes. Before `cm_install`: yes.
  */
 const char *cm_version(void);
 
-/*
- The calling thread's last error message: what failed, where, and what would be right. UTF-8, never NULL; the empty
- string where no call of this thread has failed. A call that succeeds leaves it as it was.
-
- The string belongs to the library and is valid until the next `cm_*` call of the same thread that fails.
- Threads: any, each has its own. Signal handlers: no. Before `cm_install`: yes.
+/**
+ * The calling thread's last error message: what failed, where, and what would be right. UTF-8, never NULL; the empty
+ * string where no call of this thread has failed. A call that succeeds leaves it as it was.
+ *
+ * The string belongs to the library and is valid until the next `cm_*` call of the same thread that fails.
+ * Threads: any, each has its own. Signal handlers: no. Before `cm_install`: yes.
  */
 const char *cm_last_error(void);
 
-/*
- The name and meaning of a status code, such as `CM_ERR_SOCKET: the socket path cannot be used`. ASCII, never NULL;
- a text that says so for a code that is none of ours.
-
- The string is static. Threads: any. Signal handlers: yes. Before `cm_install`: yes.
+/**
+ * The name and meaning of a status code, such as `CM_ERR_SOCKET: the socket path cannot be used`. ASCII, never NULL;
+ * a text that says so for a code that is none of ours.
+ *
+ * The string is static. Threads: any. Signal handlers: yes. Before `cm_install`: yes.
  */
 const char *cm_status_text(cm_status status);
 
-/*
- Serves as the monitor, if this process was started as one. A program that is to be its own monitor calls this
- first thing in `main`, before it opens files or starts threads:
-
- ```c
- int main(void) {
-     cm_status status = cm_run_monitor();
-     if (status != CM_NOT_A_MONITOR) return status == CM_OK ? 0 : 1;
-     cm_install("/var/lib/app/crashes", NULL);
- ```
-
- A process is a monitor when its command line holds `--crash-monitor`, before any `--`. Then this call serves until
- its last host has gone and returns `CM_OK`, or an error: `CM_ERR_COMMAND_LINE`, `CM_ERR_SOCKET`, `CM_ERR_SYSTEM`.
- In any other process it returns `CM_NOT_A_MONITOR` at once, and `cm_install` knows from then on that this program
- can be started as a monitor.
- Threads: the first one, before there are others. Signal handlers: no. Before `cm_install`: yes, that is its place.
+/**
+ * Serves as the monitor, if this process was started as one. A program that is to be its own monitor calls this
+ * first thing in `main`, before it opens files or starts threads:
+ *
+ * ```c
+ * int main(void) {
+ *     cm_status status = cm_run_monitor();
+ *     if (status != CM_NOT_A_MONITOR) return status == CM_OK ? 0 : 1;
+ *     cm_install("/var/lib/app/crashes", NULL);
+ * ```
+ *
+ * A process is a monitor when its command line holds `--crash-monitor`, before any `--`. Then this call serves until
+ * its last host has gone and returns `CM_OK`, or an error: `CM_ERR_COMMAND_LINE`, `CM_ERR_SOCKET`, `CM_ERR_SYSTEM`.
+ * In any other process it returns `CM_NOT_A_MONITOR` at once, and `cm_install` knows from then on that this program
+ * can be started as a monitor.
+ * Threads: the first one, before there are others. Signal handlers: no. Before `cm_install`: yes, that is its place.
  */
 cm_status cm_run_monitor(void);
 
-/*
- Arms this process: from now on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, in any thread) makes the
- monitor write a minidump to `dump_dir`, after which the process ends exactly as it would have without this library.
-
- `dump_dir`: made, with mode 0700, where it does not exist; its parents have to exist. `socket_path`: where the
- monitor listens, at most 107 bytes; NULL means `monitor.sock` in `dump_dir`. Both are NUL-terminated paths in the
- file system's own bytes, are copied, and made absolute at once.
-
- A monitor that listens at `socket_path` is used; where none does, one is started (see
- `cm_config_set_monitor_path`) and this call waits until it is ready, at most 10 s. The monitor has a session of
- its own, is not a child of this process, and ends by itself after its last host. A stale socket is replaced;
- anything else that lies at `socket_path` is left alone and refused.
-
- A second call with the same arguments returns `CM_OK` and changes nothing. The calling thread gets an alternate
- signal stack, as by `cm_thread_init`.
-
- Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_ALREADY_INSTALLED` (other arguments
- than before), `CM_ERR_DUMP_DIR`, `CM_ERR_SOCKET`, `CM_ERR_NO_MONITOR`, `CM_ERR_MONITOR_START`,
- `CM_ERR_MONITOR_VERSION`, `CM_ERR_TIMEOUT`, `CM_ERR_HANDLER` or `CM_ERR_SYSTEM`. After a failure nothing is
- installed and the process can go on.
- Threads: any; calls wait for each other. Signal handlers: no.
-
- # Safety
- Both pointers are NULL or point to NUL-terminated strings.
+/**
+ * Arms this process: from now on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, in any thread) makes the
+ * monitor write a minidump to `dump_dir`, after which the process ends exactly as it would have without this library.
+ *
+ * `dump_dir`: made, with missing parents, all with mode 0700. `socket_path`: where the
+ * monitor listens, at most 107 bytes; NULL means `monitor.sock` in `dump_dir`. Both are NUL-terminated paths in the
+ * file system's own bytes, are copied, and made absolute at once.
+ *
+ * A monitor that listens at `socket_path` is used; where none does, one is started (see
+ * `cm_config_set_monitor_path`) and this call waits until it is ready, at most 10 s. The monitor has a session of
+ * its own, is not a child of this process, and ends by itself after its last host. A stale socket is replaced;
+ * anything else that lies at `socket_path` is left alone and refused.
+ *
+ * A second call with the same arguments returns `CM_OK` and changes nothing. The calling thread gets an alternate
+ * signal stack, as by `cm_thread_init`.
+ *
+ * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_ALREADY_INSTALLED` (other arguments
+ * than before), `CM_ERR_DUMP_DIR`, `CM_ERR_SOCKET`, `CM_ERR_NO_MONITOR`, `CM_ERR_MONITOR_START`,
+ * `CM_ERR_MONITOR_VERSION`, `CM_ERR_TIMEOUT`, `CM_ERR_HANDLER` or `CM_ERR_SYSTEM`. After a failure nothing is
+ * installed and the process can go on.
+ * Threads: any; calls wait for each other. Signal handlers: no.
+ *
+ * # Safety
+ * Both pointers are NULL or point to NUL-terminated strings.
  */
 cm_status cm_install(const char *dump_dir,
                      const char *socket_path);
 
-/*
- `cm_install` with all settings. The configuration is only read; free it whenever you like.
-
- Returns what `cm_install` returns. Threads: any; calls wait for each other. Signal handlers: no.
-
- # Safety
- `config` is NULL or live.
+/**
+ * `cm_install` with all settings. The configuration is only read; free it whenever you like.
+ *
+ * Returns what `cm_install` returns. Threads: any; calls wait for each other. Signal handlers: no.
+ *
+ * # Safety
+ * `config` is NULL or live.
  */
 cm_status cm_install_with(const cm_config *config);
 
-/*
- Disarms this process: the signal handlers that were there before are put back (where ours are still the installed
- ones) and the monitor is told goodbye. `cm_install` may be called again.
-
- Returns `CM_OK`, or `CM_ERR_NOT_INSTALLED`.
- Threads: any; calls wait for each other. Signal handlers: no.
+/**
+ * Disarms this process: the signal handlers that were there before are put back (where ours are still the installed
+ * ones) and the monitor is told goodbye. `cm_install` may be called again.
+ *
+ * Returns `CM_OK`, or `CM_ERR_NOT_INSTALLED`.
+ * Threads: any; calls wait for each other. Signal handlers: no.
  */
 cm_status cm_uninstall(void);
 
-/*
- Makes a configuration with every setting at its default.
-
- `dump_dir`: where dumps are written; made, with mode 0700, at install. `socket_path`: where the monitor listens;
- NULL means `monitor.sock` in `dump_dir`. Both are NUL-terminated paths in the file system's own bytes and are
- copied; a relative path is taken from the working directory at install.
-
- Returns the configuration, which the caller frees with `cm_config_free`; NULL on failure (a NULL or empty
- `dump_dir`, an empty `socket_path`, a path over 4095 bytes), with the reason in `cm_last_error`.
- Threads: any. Signal handlers: no. Before `cm_install`: yes.
-
- # Safety
- Both pointers are NULL or point to NUL-terminated strings.
+/**
+ * Makes a configuration with every setting at its default.
+ *
+ * `dump_dir`: where dumps are written; made, with mode 0700, at install. `socket_path`: where the monitor listens;
+ * NULL means `monitor.sock` in `dump_dir`. Both are NUL-terminated paths in the file system's own bytes and are
+ * copied; a relative path is taken from the working directory at install.
+ *
+ * Returns the configuration, which the caller frees with `cm_config_free`; NULL on failure (a NULL or empty
+ * `dump_dir`, an empty `socket_path`, a path over 4095 bytes), with the reason in `cm_last_error`.
+ * Threads: any. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * Both pointers are NULL or point to NUL-terminated strings.
  */
 cm_config *cm_config_new(const char *dump_dir,
                          const char *socket_path);
 
-/*
- Frees a configuration. NULL is allowed and does nothing. What was installed with it stays installed.
-
- Threads: any. Signal handlers: no. Before `cm_install`: yes.
-
- # Safety
- `config` is NULL or came from `cm_config_new` and was not freed.
+/**
+ * Frees a configuration. NULL is allowed and does nothing. What was installed with it stays installed.
+ *
+ * Threads: any. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or came from `cm_config_new` and was not freed.
  */
 void cm_config_free(cm_config *config);
 
-/*
- Sets the application's name, the first part of dump file names (`<app>-<unix time>-<pid>.dmp`). Default: the
- executable's file name.
-
- `app_name`: 1 to 64 ASCII letters, digits, `.`, `_`, `+` or `-`, not starting with `.`; copied.
- Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
- Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-
- # Safety
- `config` is NULL or live, `app_name` NULL or NUL-terminated.
+/**
+ * Sets the application's name, the first part of dump file names (`<app>-<unix time>-<pid>.dmp`). Default: the
+ * executable's file name.
+ *
+ * `app_name`: 1 to 64 ASCII letters, digits, `.`, `_`, `+` or `-`, not starting with `.`; copied.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live, `app_name` NULL or NUL-terminated.
  */
 cm_status cm_config_set_app_name(cm_config *config,
                                  const char *app_name);
 
-/*
- Sets the executable that is started where no monitor runs. Default: the environment variable
- `CRASH_MONITOR_PATH` (ignored in a setuid process); else this program, when it has called `cm_run_monitor` before;
- else the executable `crash-monitor` beside the shared library, in `../bin` from there, or beside this program.
-
- `monitor_path`: a path in the file system's own bytes; copied. The executable is started as
- `<monitor_path> --crash-monitor --dump-dir <dir> --socket <path>` and has to call `cm_run_monitor`.
- Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
- Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-
- # Safety
- `config` is NULL or live, `monitor_path` NULL or NUL-terminated.
+/**
+ * Sets the executable that is started where no monitor runs. Default: the environment variable
+ * `CRASH_MONITOR_PATH` (ignored in a setuid process); else this program, when it has called `cm_run_monitor` before;
+ * else the executable `crash-monitor` beside the shared library, in `../bin` from there, or beside this program.
+ *
+ * `monitor_path`: a path in the file system's own bytes; copied. The executable is started as
+ * `<monitor_path> --crash-monitor --dump-dir <dir> --socket <path>` and has to call `cm_run_monitor`.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live, `monitor_path` NULL or NUL-terminated.
  */
 cm_status cm_config_set_monitor_path(cm_config *config,
                                      const char *monitor_path);
 
-/*
- Sets a file that a monitor started by this process appends its log to, mode 0600. Default: no log. A monitor that
- runs already keeps its own.
-
- `monitor_log`: a path in the file system's own bytes; copied.
- Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
- Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-
- # Safety
- `config` is NULL or live, `monitor_log` NULL or NUL-terminated.
+/**
+ * Sets a file that a monitor started by this process appends its log to, mode 0600. Default: no log. A monitor that
+ * runs already keeps its own.
+ *
+ * `monitor_log`: a path in the file system's own bytes; copied.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live, `monitor_log` NULL or NUL-terminated.
  */
 cm_status cm_config_set_monitor_log(cm_config *config,
                                     const char *monitor_log);
 
-/*
- Sets how long the crashing process waits for its dump, all steps together, before it ends without one; also how
- long `cm_install` waits for a monitor to become ready.
-
- `milliseconds`: 100 to 600000; default 10000.
- Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
- Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-
- # Safety
- `config` is NULL or live.
+/**
+ * Sets how long the crashing process waits for its dump, all steps together, before it ends without one; also how
+ * long `cm_install` waits for a monitor to become ready.
+ *
+ * `milliseconds`: 100 to 600000; default 10000.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live.
  */
 cm_status cm_config_set_deadline_ms(cm_config *config,
                                     uint32_t milliseconds);
 
-/*
- Gives the calling thread an alternate signal stack, so that a stack overflow in it can be reported: a handler
- cannot run on the stack that overflowed (sigaltstack(2)). 64 KiB and the kernel's own signal frame, with a guard
- page below; freed when the thread ends. A thread that has one large enough keeps it.
+/**
+ * Sets how many dumps the dump directory keeps: after each new one the monitor removes the oldest, with their records,
+ * until both limits hold. The newest always stays. Only files named as the monitor names them are counted and removed.
+ *
+ * `files`: at least 1; default 100. `bytes`: at least 1; default 1073741824 (1 GiB).
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live.
+ */
+cm_status cm_config_set_retention(cm_config *config,
+                                  uint32_t files,
+                                  uint64_t bytes);
 
- `cm_install` does this for the thread that calls it; every other thread that should survive long enough to report
- an overflow calls this at its start. `crash_monitor_threads.h` does it for all threads of a C or C++ program.
-
- Returns `CM_OK` or `CM_ERR_SYSTEM`. May be called more than once.
- Threads: any, for itself. Signal handlers: no. Before `cm_install`: yes.
+/**
+ * Gives the calling thread an alternate signal stack, so that a stack overflow in it can be reported: a handler
+ * cannot run on the stack that overflowed (sigaltstack(2)). 64 KiB and the kernel's own signal frame, with a guard
+ * page below; freed when the thread ends. A thread that has one large enough keeps it.
+ *
+ * `cm_install` does this for the thread that calls it; every other thread that should survive long enough to report
+ * an overflow calls this at its start. `crash_monitor_threads.h` does it for all threads of a C or C++ program.
+ *
+ * Returns `CM_OK` or `CM_ERR_SYSTEM`. May be called more than once.
+ * Threads: any, for itself. Signal handlers: no. Before `cm_install`: yes.
  */
 cm_status cm_thread_init(void);
 

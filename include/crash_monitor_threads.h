@@ -14,10 +14,10 @@
  Cost of a thread: one allocation, of two pointers, freed before its start routine runs; and one mapping of 64 KiB, the
  kernel's signal frame and a guard page, of address space alone as long as no signal comes, unmapped when it ends.
 
- Not covered, and left to call `cm_thread_init` themselves, are
- - threads that were not created by pthread_create(3): the first one, those of thrd_create(3), those of clone(2);
- - fully static programs (`-static`, `-static-pie`), where no second `pthread_create` can be looked up;
- - programs with a sanitizer inside the executable (clang's default), which has a `pthread_create` of its own there.
+ Threads that were not created by pthread_create(3) call `cm_thread_init` themselves: the first thread, and those made
+ by thrd_create(3) or clone(2). Not for
+ - fully static programs (`-static`, `-static-pie`), which have no second `pthread_create`: all calls fail with ENOSYS;
+ - programs with a sanitizer inside the executable (clang's default), whose own `pthread_create` this one would replace.
  */
 #ifndef CRASH_MONITOR_THREADS_H
 #define CRASH_MONITOR_THREADS_H

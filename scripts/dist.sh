@@ -47,6 +47,6 @@ Description: Two-process minidump pipeline
 Version: $version
 Cflags: -I\${includedir}
 Libs: -L\${libdir} -lcrash_monitor
-Libs.private: -lpthread -ldl -lm -lgcc_s
+Libs.private: -lpthread -ldl
 PC
 touch "$dist/.made"

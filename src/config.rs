@@ -18,6 +18,9 @@ pub(crate) const APP_NAME_MAX: usize = 64;
 pub(crate) const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
 /// Shortest and longest deadline in milliseconds that a host may ask for.
 pub(crate) const DEADLINE_MS_RANGE: std::ops::RangeInclusive<u32> = 100..=600_000;
+/// How many dumps, and bytes of them, a dump directory keeps unless the host asks otherwise.
+pub(crate) const KEEP_FILES_DEFAULT: u32 = 100;
+pub(crate) const KEEP_BYTES_DEFAULT: u64 = 1 << 30;
 /// Name of the socket inside the dump directory where the host names none.
 pub(crate) const DEFAULT_SOCKET_NAME: &str = "monitor.sock";
 
@@ -30,6 +33,8 @@ pub struct Config {
     monitor_path: Option<PathBuf>,
     monitor_log: Option<PathBuf>,
     deadline: Duration,
+    keep_files: u32,
+    keep_bytes: u64,
 }
 
 impl Config {
@@ -42,6 +47,8 @@ impl Config {
             monitor_path: None,
             monitor_log: None,
             deadline: DEADLINE_DEFAULT,
+            keep_files: KEEP_FILES_DEFAULT,
+            keep_bytes: KEEP_BYTES_DEFAULT,
         })
     }
 
@@ -84,6 +91,15 @@ impl Config {
         Ok(())
     }
 
+    /// How many dumps, and how many bytes of dumps, the dump directory keeps; the monitor removes the oldest.
+    pub fn set_retention(&mut self, files: u32, bytes: u64) -> Result<()> {
+        if files == 0 || bytes == 0 {
+            return Err(invalid("retention of 0 keeps nothing: give at least 1 file and 1 byte".to_owned()));
+        }
+        (self.keep_files, self.keep_bytes) = (files, bytes);
+        Ok(())
+    }
+
     /// The settings that an installation goes by: absolute paths, defaults filled in.
     pub(crate) fn resolve(&self) -> Result<Settings> {
         let dump_dir = absolute("dump_dir", &self.dump_dir)?;
@@ -99,6 +115,8 @@ impl Config {
             monitor_path: self.monitor_path.as_deref().map(|p| absolute("monitor_path", p)).transpose()?,
             monitor_log: self.monitor_log.as_deref().map(|p| absolute("monitor_log", p)).transpose()?,
             deadline: self.deadline,
+            keep_files: self.keep_files,
+            keep_bytes: self.keep_bytes,
         })
     }
 }
@@ -112,6 +130,8 @@ pub(crate) struct Settings {
     pub monitor_path: Option<PathBuf>,
     pub monitor_log: Option<PathBuf>,
     pub deadline: Duration,
+    pub keep_files: u32,
+    pub keep_bytes: u64,
 }
 
 /// Refuses a socket path that no socket address can hold.

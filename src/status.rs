@@ -53,9 +53,7 @@ macro_rules! row {
     ($name:ident, $text:literal) => {
         Row {
             code: $name,
-            text: match std::ffi::CStr::from_bytes_with_nul(
-                concat!(stringify!($name), ": ", $text, "\0").as_bytes(),
-            ) {
+            text: match std::ffi::CStr::from_bytes_with_nul(concat!(stringify!($name), ": ", $text, "\0").as_bytes()) {
                 Ok(text) => text,
                 Err(_) => panic!("a status text contains a NUL"),
             },

@@ -74,7 +74,8 @@ pub(crate) fn split(received: &[u8], length: usize) -> Result<(u32, &[u8]), Malf
         return Err(Malformed::Oversized(length));
     }
     let (header, payload) = received[..length].split_first_chunk::<HEADER_LEN>().ok_or(Malformed::Short(length))?;
-    let [kind, size] = [0, 4].map(|at| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+    let [kind, size] =
+        [0, 4].map(|at| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
     if size as usize != payload.len() {
         return Err(Malformed::SizeLies { announced: size as usize, actual: payload.len() });
     }
@@ -105,12 +106,17 @@ pub(crate) struct Hello<'a> {
     pub dump_dir: &'a [u8],
     /// First part of dump file names.
     pub app_name: &'a str,
+    /// How many dumps, and how many bytes of them, the directory keeps.
+    pub keep_files: u32,
+    pub keep_bytes: u64,
 }
 
-/// The payload of [`USER_HELLO`]: version, role, then length and bytes of each string.
+/// The payload of [`USER_HELLO`]: version, role, what to keep (the bytes as low and high half), then length and bytes of
+/// each string.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for number in [hello.version, hello.role as u32] {
+    let (low, high) = (hello.keep_bytes as u32, (hello.keep_bytes >> 32) as u32);
+    for number in [hello.version, hello.role as u32, hello.keep_files, low, high] {
         bytes.extend(number.to_ne_bytes());
     }
     for string in [hello.dump_dir, hello.app_name.as_bytes()] {
@@ -131,12 +137,15 @@ impl<'a> Hello<'a> {
         let mut rest = Reader(payload);
         let version = rest.number()?;
         let role = Role::from_number(rest.number()?)?;
+        let keep_files = rest.number()?;
+        let keep_bytes = u64::from(rest.number()?) | u64::from(rest.number()?) << 32;
         let dump_dir = rest.string()?;
         let app_name = std::str::from_utf8(rest.string()?).ok()?;
         let complete = rest.0.is_empty();
         let sane = dump_dir.first() == Some(&b'/') && !dump_dir.contains(&0);
         let nameable = !app_name.is_empty() && !app_name.starts_with('.') && !app_name.contains(['/', '\0']);
-        (complete && sane && nameable).then_some(Self { version, role, dump_dir, app_name })
+        let hello = Self { version, role, dump_dir, app_name, keep_files, keep_bytes };
+        (complete && sane && nameable).then_some(hello)
     }
 }
 
@@ -205,8 +214,14 @@ pub(crate) fn parse_ready(message: &[u8]) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const HELLO: Hello<'static> =
-        Hello { version: PROTOCOL_VERSION, role: Role::Crash, dump_dir: b"/d", app_name: "app" };
+    const HELLO: Hello<'static> = Hello {
+        version: PROTOCOL_VERSION,
+        role: Role::Crash,
+        dump_dir: b"/d",
+        app_name: "app",
+        keep_files: 100,
+        keep_bytes: 5 << 32 | 7,
+    };
 
     #[test]
     fn a_message_survives_the_wire() {

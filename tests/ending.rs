@@ -43,7 +43,11 @@ fn a_core_file_is_written_as_the_limits_say() {
             unsafe {
                 command.pre_exec(move || {
                     let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
-                    if libc::setrlimit(libc::RLIMIT_CORE, &limit) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+                    if libc::setrlimit(libc::RLIMIT_CORE, &limit) == 0 {
+                        Ok(())
+                    } else {
+                        Err(std::io::Error::last_os_error())
+                    }
                 });
             }
             common::Running::start(&mut command).end().status.core_dumped()

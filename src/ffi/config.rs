@@ -123,3 +123,21 @@ pub unsafe extern "C" fn cm_config_set_deadline_ms(config: *mut cm_config, milli
         config.inner.set_deadline_ms(milliseconds)
     })
 }
+
+/// Sets how many dumps the dump directory keeps: after each new one the monitor removes the oldest, with their records,
+/// until both limits hold. The newest always stays. Only files named as the monitor names them are counted and removed.
+///
+/// `files`: at least 1; default 100. `bytes`: at least 1; default 1073741824 (1 GiB).
+/// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_retention(config: *mut cm_config, files: u32, bytes: u64) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let config = unsafe { args::exclusive("config", config)? };
+        config.inner.set_retention(files, bytes)
+    })
+}

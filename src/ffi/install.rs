@@ -10,7 +10,7 @@ use crate::status::cm_status;
 /// Arms this process: from now on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, in any thread) makes the
 /// monitor write a minidump to `dump_dir`, after which the process ends exactly as it would have without this library.
 ///
-/// `dump_dir`: made, with mode 0700, where it does not exist; its parents have to exist. `socket_path`: where the
+/// `dump_dir`: made, with missing parents, all with mode 0700. `socket_path`: where the
 /// monitor listens, at most 107 bytes; NULL means `monitor.sock` in `dump_dir`. Both are NUL-terminated paths in the
 /// file system's own bytes, are copied, and made absolute at once.
 ///

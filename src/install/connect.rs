@@ -25,7 +25,14 @@ pub(super) fn hello_message(settings: &Settings, role: Role) -> Vec<u8> {
 
 fn hello_payload(settings: &Settings, role: Role) -> Vec<u8> {
     let dump_dir = settings.dump_dir.as_os_str().as_encoded_bytes();
-    wire::hello(&Hello { version: PROTOCOL_VERSION, role, dump_dir, app_name: &settings.app_name })
+    wire::hello(&Hello {
+        version: PROTOCOL_VERSION,
+        role,
+        dump_dir,
+        app_name: &settings.app_name,
+        keep_files: settings.keep_files,
+        keep_bytes: settings.keep_bytes,
+    })
 }
 
 /// Connects to the monitor at the socket path. None where none listens; what is there but is no monitor of ours is an
@@ -46,7 +53,10 @@ pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Resu
     if peer.uid != uid {
         return Err(unusable(
             settings,
-            format_args!("the monitor belongs to user {}, this process to user {uid}: give a path of your own", peer.uid),
+            format_args!(
+                "the monitor belongs to user {}, this process to user {uid}: give a path of your own",
+                peer.uid
+            ),
         ));
     }
     let answers = shake_hands(fd, settings, deadline)?;
@@ -118,4 +128,3 @@ pub(super) fn control(settings: &Settings) -> Result<Client> {
     };
     open().map_err(|error: minidumper::Error| unusable(settings, format_args!("control connection: {error}")))
 }
-

@@ -6,7 +6,8 @@ mod monitor_program;
 mod start;
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
 
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
@@ -70,6 +71,7 @@ pub fn install(config: &Config) -> Result<()> {
         raw::allow_tracer(0);
         Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}"))
     })?;
+    say_goodbye_at_exit();
     *installed = Some(Installation { settings, armed, control, link: connection.link, identity, pid: raw::getpid() });
     Ok(())
 }
@@ -95,19 +97,47 @@ pub fn uninstall() -> Result<()> {
     let installation = installed().take().ok_or_else(|| {
         Error::new(CM_ERR_NOT_INSTALLED, "not installed in this process: cm_install comes before cm_uninstall")
     })?;
-    let Installation { armed, control, link, identity, pid, .. } = installation;
+    installation.say_goodbye();
+    let link_is_ours = installation.link_is_ours();
+    let Installation { armed, control, link, .. } = installation;
     handler::disarm(armed);
     raw::allow_tracer(0);
-    let still_ours = raw::identity(link.as_raw_fd()) == Ok(identity);
-    if !still_ours {
-        // The host has closed its descriptors and may have given our numbers to something else: closing or writing
-        // to them would hit that.
+    if !link_is_ours {
+        // The host has closed its descriptors and may have given our numbers to something else, which closing them
+        // would hit.
         std::mem::forget((control, link));
-    } else if pid == raw::getpid() {
-        // The monitor may have gone already, and then needs no goodbye.
-        let _ = control.send_message(wire::USER_GOODBYE, []);
     }
     Ok(())
+}
+
+impl Installation {
+    /// Whether the link's number still means our socket.
+    fn link_is_ours(&self) -> bool {
+        raw::identity(self.link.as_raw_fd()) == Ok(self.identity)
+    }
+
+    /// Tells the monitor that this process's end is no news. Does not wait; a forked child has nothing to say.
+    fn say_goodbye(&self) {
+        if self.pid == raw::getpid() && self.link_is_ours() {
+            let goodbye = wire::header(wire::KIND_USER + wire::USER_GOODBYE, 0);
+            // The monitor may have gone already, and then needs no goodbye.
+            let _ = raw::send(self.link.as_raw_fd(), [&goodbye, &[]], Deadline::after(Duration::ZERO));
+        }
+    }
+}
+
+/// Has every orderly end of this process, by exit(3) or a return from main, say goodbye: kernels before 6.15 cannot tell
+/// the monitor with which status a process has ended. Once for the process's life; without it there is one record too
+/// many.
+fn say_goodbye_at_exit() {
+    static REGISTERED: Once = Once::new();
+    extern "C" fn on_exit() {
+        // A thread that is just installing holds the lock, and has nothing to say goodbye to yet.
+        if let Ok(installed) = INSTALLED.try_lock() {
+            installed.iter().for_each(Installation::say_goodbye);
+        }
+    }
+    REGISTERED.call_once(|| crate::sys::process::at_exit(on_exit));
 }
 
 /// Gives the calling thread an alternate signal stack that the handler can run on.

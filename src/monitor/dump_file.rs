@@ -1,61 +1,72 @@
-//! How a dump gets onto the disk: under a temporary name until it is whole, then under its own.
+//! How a file gets into a dump directory: under a temporary name until it is whole, then under its own.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-/// How many dumps of one name are told apart by a counter.
+use rustix::fs::{AtFlags, CWD, RenameFlags};
+use rustix::io::Errno;
+
+/// How many files of one name are told apart by a counter.
 const COUNTER_MAX: u32 = 1000;
 
-/// A dump being written. Dropped before [`DumpFile::publish`], it leaves nothing behind.
-pub(super) struct DumpFile {
+/// What the files of one crash have in common: `<app>-<unix time>-<pid>`.
+pub(super) fn stem(app_name: &str, pid: i32) -> String {
+    format!("{app_name}-{}-{pid}", UNIX_EPOCH.elapsed().unwrap_or_default().as_secs())
+}
+
+/// A file being written. Dropped before [`NewFile::publish`], it leaves nothing behind.
+pub(super) struct NewFile {
     pub file: File,
     temporary: PathBuf,
     directory: PathBuf,
     stem: String,
-    published: bool,
 }
 
-impl DumpFile {
+impl NewFile {
     /// Makes the directory where it is missing, and the temporary file in it.
-    pub(super) fn create(directory: &Path, app_name: &str, pid: i32) -> io::Result<Self> {
+    pub(super) fn create(directory: &Path, stem: &str) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let stem = format!("{app_name}-{seconds}-{pid}");
         // The writer's own pid makes the name unique among the dumpers alive.
         let temporary = directory.join(format!(".{stem}.{}.tmp", std::process::id()));
         // create_new is O_EXCL, which follows no symbolic link either (open(2)).
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary)?;
-        Ok(Self { file, temporary, directory: directory.to_owned(), stem, published: false })
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        Ok(Self { file, temporary, directory: directory.to_owned(), stem: stem.to_owned() })
     }
 
-    /// Gives the whole dump its name: `<app>-<unix time>-<pid>.dmp`, with `-2`, `-3` … before the dot where that exists.
-    pub(super) fn publish(mut self) -> io::Result<(File, PathBuf)> {
+    /// Gives the whole file its name, `<stem>.<extension>`, with `-2`, `-3` … before the dot where that exists.
+    pub(super) fn publish(self, extension: &str) -> io::Result<(File, PathBuf)> {
         for counter in 1..=COUNTER_MAX {
             let suffix = if counter == 1 { String::new() } else { format!("-{counter}") };
-            let path = self.directory.join(format!("{}{suffix}.dmp", self.stem));
-            let flags = rustix::fs::RenameFlags::NOREPLACE;
-            let cwd = rustix::fs::CWD;
-            match rustix::fs::renameat_with(cwd, &self.temporary, cwd, &path, flags) {
-                Ok(()) => {
-                    self.published = true;
-                    return Ok((self.file.try_clone()?, path));
-                }
-                Err(rustix::io::Errno::EXIST) => {}
+            let path = self.directory.join(format!("{}{suffix}.{extension}", self.stem));
+            match rename_new(&self.temporary, &path) {
+                Ok(()) => return Ok((self.file.try_clone()?, path)),
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
             }
         }
-        Err(io::Error::other(format!("{COUNTER_MAX} dumps named {} exist already", self.stem)))
+        Err(io::Error::other(format!("{COUNTER_MAX} files named {}.{extension} exist already", self.stem)))
     }
 }
 
-impl Drop for DumpFile {
+impl Drop for NewFile {
     fn drop(&mut self) {
-        if !self.published {
-            let _ = std::fs::remove_file(&self.temporary);
+        // After it was published there is no file of this name.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
+/// Renames, but replaces nothing.
+fn rename_new(from: &Path, to: &Path) -> Result<(), Errno> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system knows the flag (renameat2(2)); a link replaces nothing either.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty())?;
+            rustix::fs::unlink(from)
         }
+        other => other,
     }
 }
 
@@ -67,16 +78,13 @@ mod tests {
     #[test]
     fn names_do_not_collide_and_nothing_half_written_stays() {
         let directory = tempfile::tempdir().unwrap();
-        let mut names = Vec::new();
-        for _ in 0..3 {
-            let dump = DumpFile::create(directory.path(), "app", 42).unwrap();
-            names.push(dump.publish().unwrap().1);
+        let create = || NewFile::create(directory.path(), "app-1-42").unwrap();
+        for expected in ["app-1-42.dmp", "app-1-42-2.dmp", "app-1-42-3.dmp"] {
+            let (file, path) = create().publish("dmp").unwrap();
+            assert_eq!(path, directory.path().join(expected));
+            assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
         }
-        drop(DumpFile::create(directory.path(), "app", 42).unwrap());
-        let mut found: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|e| e.unwrap().path()).collect();
-        found.sort();
-        names.sort();
-        assert_eq!(found, names);
-        assert!(names.iter().all(|path| path.metadata().unwrap().mode() & 0o777 == 0o600));
+        drop(create());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
     }
 }

@@ -1,4 +1,4 @@
-//! The short-lived child that writes one dump: what happens to it harms nobody else.
+//! The short-lived child that writes one dump or record: what happens to it harms nobody else.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -6,11 +6,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use minidump_writer::CrashContextExt;
 use minidump_writer::crash_context::CrashContext;
-use minidump_writer::minidump_writer::MinidumpWriterConfig;
 
-use super::dump_file::DumpFile;
+use super::dump;
+use super::dump_file::{self, NewFile};
+use super::process_info::ProcessInfo;
+use super::record::{self, Dumped};
+use super::retention;
 use super::session::Description;
 use crate::sys::process;
 
@@ -19,12 +21,18 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// The longest result: a path or an error text.
 const RESULT_MAX: usize = 8192;
 
-/// A dump to be written.
+/// Something to be written to a host's dump directory.
 pub(super) struct Job {
-    /// The connection that gets the ack.
-    pub session: u64,
-    pub context: Box<CrashContext>,
+    pub pid: i32,
     pub description: Description,
+    pub work: Work,
+}
+
+pub(super) enum Work {
+    /// A dump and its record; `session` gets the ack.
+    Crash { session: u64, context: Box<CrashContext> },
+    /// The record of a host that ended without a word, with its wait status where that is known.
+    Death { info: ProcessInfo, status: Option<i32> },
 }
 
 /// A child at work.
@@ -33,7 +41,7 @@ pub(super) struct Dumper {
     /// The read end of the pipe on which the child tells its result, and whose end is the child's end.
     pub result: OwnedFd,
     pub deadline: Instant,
-    /// Whether the host has got its ack.
+    /// Whether the host has got its ack, or needs none.
     pub acked: bool,
     child: i32,
 }
@@ -48,7 +56,7 @@ impl Dumper {
         };
         let forked = process::fork(&[write.as_fd()], || {
             let mut pipe = File::from(write.try_clone().unwrap_or_else(|_| std::process::abort()));
-            let outcome = write_dump(&job, |path| {
+            let outcome = work(&job, |path| {
                 let _ = pipe.write_all(&encode(Ok(path)));
             });
             if let Err(reason) = &outcome {
@@ -80,9 +88,8 @@ impl Dumper {
     /// Waits for the child, whose pipe has closed; says how it ended where that was not well.
     pub(super) fn reap(self) -> Option<String> {
         let pid = rustix::process::Pid::from_raw(self.child)?;
-        let status = rustix::io::retry_on_intr(|| {
-            rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
-        });
+        let status =
+            rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()));
         let (_, status) = status.ok()??;
         match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) if code == i32::from(process::PANICKED) => Some("panicked".to_owned()),
@@ -110,16 +117,67 @@ fn decode(bytes: &[u8]) -> Result<PathBuf, String> {
     }
 }
 
-/// The child's work: `visible` is called once the dump has its name, before it is forced to the disk.
-fn write_dump(job: &Job, visible: impl FnOnce(&Path)) -> Result<(), String> {
-    let Description { dump_dir, app_name } = &job.description;
-    let at = |what: &str, error: &dyn std::fmt::Display| format!("{what} in {}: {error}", dump_dir.display());
-    let context = job.context.as_ref().clone();
-    let mut dump = DumpFile::create(dump_dir, app_name, context.pid).map_err(|e| at("cannot make a file", &e))?;
-    let mut config = MinidumpWriterConfig::new(context.pid, context.tid);
-    config.set_crash_context(CrashContextExt { inner: context });
-    config.write(&mut dump.file).map_err(|e| at("cannot write the dump", &e))?;
-    let (file, path) = dump.publish().map_err(|e| at("cannot name the dump", &e))?;
+/// The child's work: `visible` is called once everything has its name, before it is forced to the disk.
+fn work(job: &Job, visible: impl FnOnce(&Path)) -> Result<(), String> {
+    let directory = &job.description.dump_dir;
+    let stem = dump_file::stem(&job.description.app_name, job.pid);
+    let (file, path) = match &job.work {
+        Work::Crash { context, .. } => write_crash(job, context, &stem)?,
+        Work::Death { info, status } => {
+            write_record(directory, &stem, &record::death(&job.description.app_name, job.pid, info, *status))?
+        }
+    };
     visible(&path);
-    file.sync_all().map_err(|e| at("cannot force the dump to the disk", &e))
+    file.sync_all().map_err(|error| at("cannot force to the disk", directory, &error))?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    for removed in retention::prune(directory, job.description.retention, &stem) {
+        log::info!("removed {}: more than the retention keeps", removed.display());
+    }
+    Ok(())
+}
+
+/// Writes dump and record, or at least a record that says why there is no dump.
+fn write_crash(job: &Job, context: &CrashContext, stem: &str) -> Result<(File, PathBuf), String> {
+    let Description { dump_dir, app_name, .. } = &job.description;
+    let info = ProcessInfo::read(job.pid);
+    let result = write_dump(dump_dir, context, stem);
+    let (dump, stem) = match &result {
+        Ok((made, _, path, writing)) => {
+            let name = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+            let dumped = Dumped { file_name: name(path.file_name()), made, writing: *writing };
+            (Ok(dumped), name(path.file_stem()))
+        }
+        Err(reason) => (Err(reason.as_str()), stem.to_owned()),
+    };
+    if let Err(reason) = write_record(dump_dir, &stem, &record::crash(app_name, context, &info, dump)) {
+        log::error!("process {}: no record: {reason}", job.pid);
+    }
+    // With `made` goes the host's being stopped: it goes on before it is told that it may.
+    result.map(|(_, file, path, _)| (file, path))
+}
+
+fn write_dump(
+    directory: &Path,
+    context: &CrashContext,
+    stem: &str,
+) -> Result<(dump::Made, File, PathBuf, Duration), String> {
+    let mut new = NewFile::create(directory, stem).map_err(|error| at("cannot make a file", directory, &error))?;
+    let made = dump::make(context.clone())?;
+    let start = Instant::now();
+    new.file.write_all(&made.bytes).map_err(|error| at("cannot write the dump", directory, &error))?;
+    let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", directory, &error))?;
+    Ok((made, file, path, start.elapsed()))
+}
+
+fn write_record(directory: &Path, stem: &str, record: &serde_json::Value) -> Result<(File, PathBuf), String> {
+    let write = || {
+        let mut new = NewFile::create(directory, stem)?;
+        new.file.write_all(format!("{record:#}\n").as_bytes())?;
+        new.publish("json")
+    };
+    write().map_err(|error| at("cannot write a record", directory, &error))
+}
+
+fn at(what: &str, directory: &Path, error: &std::io::Error) -> String {
+    format!("{what} in {}: {error}", directory.display())
 }

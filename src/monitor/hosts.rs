@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
+use super::process_info::ProcessInfo;
 use super::session::Description;
 
 /// One host process.
@@ -13,6 +14,10 @@ pub(super) struct Host {
     pub description: Option<Description>,
     /// How many connections it has open.
     pub sessions: usize,
+    /// What its record will say, should it end without a word; read while it can be.
+    pub info: ProcessInfo,
+    /// It said goodbye, or reported a crash: its end is no news.
+    pub accounted_for: bool,
 }
 
 /// All hosts, by process id.

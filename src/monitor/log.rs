@@ -15,9 +15,12 @@ use crate::sys::process;
 /// Sends the process's log records to where the options say. A host in Rust that has a logger already keeps it.
 pub(super) fn start(options: &Options) -> Result<()> {
     let file = options.log_file.as_deref().map(|path| {
-        OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(|error| {
-            Error::system(format_args!("cannot open the log file {}", path.display()), error)
-        })
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| Error::system(format_args!("cannot open the log file {}", path.display()), error))
     });
     let sink = Sink { file: file.transpose()?.map(Mutex::new) };
     if log::set_boxed_logger(Box::new(sink)).is_ok() {

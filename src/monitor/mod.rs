@@ -1,17 +1,24 @@
 //! The monitor's side: one process, one thread, blocked in epoll, serving the hosts of one user.
 //!
 //! `endpoint` is the socket and who may have it; `event_loop` waits and dispatches; `session` is one connection;
-//! `hosts` knows the processes behind the connections; `dumper` has a short-lived child write each dump, and
-//! `dump_file` is how a dump gets its name.
+//! `hosts` knows the processes behind the connections. `dumping` and `dumper` have a short-lived child write each dump: `dump` is what
+//! is in it, `record` the JSON beside it, `dump_file` how files get their names, `retention` how many stay.
 
+mod connections;
+mod dump;
 mod dump_file;
 mod dumper;
+mod dumping;
 mod endpoint;
 mod event_loop;
 mod hosts;
 mod log;
 mod options;
+mod process_info;
+mod record;
+mod retention;
 mod session;
+mod signal_names;
 
 pub use options::Options;
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use minidump_writer::crash_context::CrashContext;
 
+use super::retention::Limits;
 use crate::wire::{self, Hello, Malformed, Role, Verdict};
 
 /// A connection and the process that opened it.
@@ -21,6 +22,7 @@ pub(super) struct Session {
 pub(super) struct Description {
     pub dump_dir: PathBuf,
     pub app_name: String,
+    pub retention: Limits,
 }
 
 /// What the event loop has to do about a message.
@@ -94,6 +96,7 @@ fn hello(payload: &[u8]) -> Option<Action> {
     let description = Description {
         dump_dir: PathBuf::from(OsStr::from_bytes(hello.dump_dir)),
         app_name: hello.app_name.to_owned(),
+        retention: Limits { files: hello.keep_files, bytes: hello.keep_bytes },
     };
     // A minidumper client, which has the control connection, reads nothing but pongs.
     let reply = match hello.role {

@@ -10,6 +10,7 @@ compile_error!("crash-monitor supports Linux; the backends for Windows and macOS
 
 pub(crate) mod altstack;
 pub(crate) mod process;
+pub(crate) mod ptrace;
 pub(crate) mod raw;
 pub(crate) mod signals;
 pub(crate) mod spawn;

@@ -87,6 +87,33 @@ fn close_all_but(keep: &[BorrowedFd<'_>]) {
 /// The exit code of a forked child whose work panicked.
 pub(crate) const PANICKED: u8 = 101;
 
+/// How a process ended, by its pidfd: its wait status, once its parent has waited for it. Kernels before 6.15 do not say
+/// (`PIDFD_GET_INFO`, include/uapi/linux/pidfd.h).
+pub(crate) fn wait_status(pidfd: &OwnedFd) -> Option<i32> {
+    /// struct pidfd_info in its first version: 64 bytes.
+    #[repr(C)]
+    struct PidfdInfo {
+        mask: u64,
+        cgroup_id: u64,
+        ids: [u32; 11],
+        exit_code: i32,
+    }
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    // _IOWR(PIDFS_IOCTL_MAGIC, 11, struct pidfd_info)
+    const PIDFD_GET_INFO: libc::c_ulong = 0xc040_ff0b;
+    const { assert!(size_of::<PidfdInfo>() == 0x40) };
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, cgroup_id: 0, ids: [0; 11], exit_code: 0 };
+    // SAFETY: the request names the structure's size, and the kernel writes no more than that.
+    let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) };
+    (result == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
+}
+
+/// Has `function` called when the process ends by exit(3) or a return from main.
+pub(crate) fn at_exit(function: extern "C" fn()) {
+    // SAFETY: the function stays loaded, since the library is linked with `-z nodelete`.
+    unsafe { libc::atexit(function) };
+}
+
 /// Names the calling process as `ps` and `top` show it (prctl(2), at most 15 bytes).
 pub(crate) fn set_name(name: &std::ffi::CStr) {
     // SAFETY: a NUL-terminated string, which the kernel copies.

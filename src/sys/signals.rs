@@ -83,8 +83,7 @@ pub(crate) fn handle_crash_signals(handler: Handler) -> SysResult<()> {
 /// lets a process send itself any `si_code`).
 pub(crate) fn queue_again(signal: i32, info: *const libc::siginfo_t) -> SysResult<()> {
     // SAFETY: `info` is the siginfo of the signal being handled, which the kernel only reads.
-    let result =
-        unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, raw::getpid(), raw::gettid(), signal, info) };
+    let result = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, raw::getpid(), raw::gettid(), signal, info) };
     if result != 0 { Err(Errno(raw::errno())) } else { Ok(()) }
 }
 

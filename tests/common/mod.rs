@@ -24,8 +24,10 @@ pub fn dist() -> PathBuf {
     let dist = root.join("target/dist");
     let made = dist.join(".made").metadata().and_then(|file| file.modified());
     let made = made.expect("target/dist is missing: run `make dist` first");
-    let newest = newest_source(&root.join("src"));
-    assert!(newest <= made, "target/dist is older than the sources: run `make dist` first");
+    for sources in ["src", "include", "bindings/cpp"] {
+        let newest = newest_source(&root.join(sources));
+        assert!(newest <= made, "target/dist is older than {sources}: run `make dist` first");
+    }
     dist
 }
 

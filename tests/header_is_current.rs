@@ -14,7 +14,7 @@ fn generated() -> String {
     }
     let mut header = Vec::new();
     builder.generate().expect("cbindgen").write(&mut header);
-    // A comment's Rust-only chapter says nothing to a C reader.
+
     String::from_utf8(header).expect("UTF-8")
 }
 

@@ -1,0 +1,43 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+PREFIX ?= /usr/local
+DEMO_DIR = target/demo
+
+.PHONY: help dist demo test header bench deny install clean
+
+help:
+	@echo 'make demo      build, crash a C host, show the dump its monitor wrote'
+	@echo 'make test      run every test in every language, installing what they need'
+	@echo 'make dist      build what users get into target/dist (lib, bin, include)'
+	@echo 'make install   copy target/dist to PREFIX (default /usr/local)'
+	@echo 'make header    renew include/crash_monitor.h from the Rust sources'
+	@echo 'make bench     measure against minidumper in the same run'
+	@echo 'make deny      check licences and advisories of all dependencies (needs cargo-deny)'
+
+dist:
+	scripts/dist.sh
+
+demo: dist
+	scripts/demo.sh $(DEMO_DIR)
+
+test:
+	scripts/test.sh
+
+header:
+	CRASH_MONITOR_RENEW_HEADER=1 cargo test --locked --test header_is_current
+
+bench: dist
+	cargo bench --locked
+
+deny:
+	cargo deny --all-features check
+
+install: dist
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 755 target/dist/bin/crash-monitor $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 target/dist/include/* $(DESTDIR)$(PREFIX)/include/
+	cp -P target/dist/lib/libcrash_monitor.* $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 target/dist/lib/pkgconfig/crash_monitor.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+
+clean:
+	cargo clean

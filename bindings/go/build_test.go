@@ -1,0 +1,76 @@
+package crashmonitor_test
+
+import (
+	"fmt"
+	"go/doc/comment"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// C code is linked into the same executable as Go code, but lies outside the range of Go's.
+func TestGoCodeHasItsOwnRange(t *testing.T) {
+	for _, mode := range []string{"exe", "pie"} {
+		t.Run(mode, func(t *testing.T) {
+			dir := t.TempDir()
+			host := filepath.Join(dir, "host")
+			if err := goTool(".", "build", "-buildmode="+mode, "-o", host, "./testdata/host"); err != nil {
+				t.Fatal(err)
+			}
+			output := run(t, dir, host, dir, "never", "addresses").stdout
+			var begin, end, goCode, cCode uint64
+			if _, err := fmt.Sscanln(output, &begin, &end, &goCode, &cCode); err != nil {
+				t.Fatalf("%v: %q", err, output)
+			}
+			if goCode < begin || goCode >= end || (cCode >= begin && cCode < end) {
+				t.Errorf("range %#x-%#x, Go code at %#x, C code at %#x", begin, end, goCode, cCode)
+			}
+		})
+	}
+}
+
+// The quick start of the package comment, pasted into a module that README.md's commands make.
+func TestQuickStart(t *testing.T) {
+	binding, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(quickStart(t)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, arguments := range [][]string{
+		{"mod", "init", "quickstart"},
+		{"mod", "edit", "-require=crashmonitor@v0.0.0", "-replace=crashmonitor=" + binding},
+		{"build"},
+	} {
+		if err := goTool(dir, arguments...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host := run(t, dir, filepath.Join(dir, "quickstart"))
+	waitForMonitor(t, filepath.Join(dir, "crashes"))
+	if host.ending() != "exit status 0" || host.stderr != "" {
+		t.Errorf("ended with %q\n%s", host.ending(), host.stderr)
+	}
+	if len(glob(t, dir, "crashes")) != 1 {
+		t.Error("there is no dump directory")
+	}
+}
+
+// quickStart returns the first code block of the package comment.
+func quickStart(t *testing.T) string {
+	file, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range new(comment.Parser).Parse(file.Doc.Text()).Content {
+		if code, ok := block.(*comment.Code); ok {
+			return code.Text
+		}
+	}
+	t.Fatal("the package comment holds no code")
+	return ""
+}

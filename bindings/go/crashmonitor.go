@@ -1,0 +1,62 @@
+package crashmonitor
+
+// #cgo LDFLAGS: -lcrash_monitor
+// #include <crash_monitor.h>
+import "C"
+
+import "runtime"
+
+// Install arms this process: from now on a crash makes the monitor write a minidump to dumpDir.
+//
+// dumpDir is made, with mode 0700, where it does not exist; its parents have to exist. socketPath is where the monitor
+// listens, at most 107 bytes; "" means monitor.sock in dumpDir. Both are made absolute at once.
+//
+// A monitor that listens at socketPath is used; where none does, one is started, and Install waits until it is ready.
+// The monitor ends by itself after its last host.
+//
+// A second call with the same arguments changes nothing and returns nil; with others it returns
+// [ErrAlreadyInstalled]. Every error is an [*Error]; after one nothing new is installed and the program can go on.
+func Install(dumpDir, socketPath string, options ...Option) error {
+	runtime.LockOSThread() // The library keeps its last message by thread; see check.
+	defer runtime.UnlockOSThread()
+	config, err := newConfig(dumpDir, socketPath)
+	if err != nil {
+		return err
+	}
+	defer C.cm_config_free(config.c)
+	for _, option := range options {
+		if err := option(config); err != nil {
+			return err
+		}
+	}
+	return check(C.cm_install_with(config.c))
+}
+
+// RunMonitor serves as the monitor if this process was started as one, and says whether it was. A program that is to
+// be its own monitor calls it first thing in main and returns from main where ran is true.
+//
+// Install starts such a program once more, with --crash-monitor on its command line, a clean environment and "/" as
+// its directory. There RunMonitor returns after the monitor's last host has gone, or with an error. In any other
+// process it returns false at once. Package initialisation comes before main in the monitor too.
+func RunMonitor() (ran bool, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	status := C.cm_run_monitor()
+	if status == C.CM_NOT_A_MONITOR {
+		return false, nil
+	}
+	return true, check(status)
+}
+
+// Uninstall disarms this process: the signal handlers that were there before Install are put back and the monitor is
+// told goodbye. Install may be called again. Where nothing is installed it returns [ErrNotInstalled].
+func Uninstall() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return check(C.cm_uninstall())
+}
+
+// Version returns the version of the C library that is loaded, as "major.minor.patch".
+func Version() string {
+	return C.GoString(C.cm_version())
+}

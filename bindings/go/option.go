@@ -1,0 +1,93 @@
+package crashmonitor
+
+// #include <crash_monitor.h>
+import "C"
+
+import (
+	"fmt"
+	"math"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// An Option is a setting of [Install].
+type Option func(*config) error
+
+type config struct {
+	c *C.cm_config
+}
+
+// WithAppName sets the first part of dump file names (<app>-<unix time>-<pid>.dmp): 1 to 64 ASCII letters, digits,
+// '.', '_', '+' or '-', not starting with '.'. Default: the executable's file name.
+func WithAppName(name string) Option {
+	return func(config *config) error {
+		c, err := cString("app name", name)
+		if err != nil {
+			return err
+		}
+		return check(C.cm_config_set_app_name(config.c, c))
+	}
+}
+
+// WithMonitorPath sets the executable that is started where no monitor runs. Default: the environment variable
+// CRASH_MONITOR_PATH (ignored in a setuid process); else this program, where it has called [RunMonitor] before; else
+// the executable crash-monitor beside the shared library, in ../bin from there, or beside this program.
+func WithMonitorPath(path string) Option {
+	return func(config *config) error {
+		c, err := cString("monitor path", path)
+		if err != nil {
+			return err
+		}
+		return check(C.cm_config_set_monitor_path(config.c, c))
+	}
+}
+
+// WithMonitorLog sets a file that a monitor started by this process appends its log to, mode 0600. Default: no log. A
+// monitor that runs already keeps its own.
+func WithMonitorLog(path string) Option {
+	return func(config *config) error {
+		c, err := cString("monitor log", path)
+		if err != nil {
+			return err
+		}
+		return check(C.cm_config_set_monitor_log(config.c, c))
+	}
+}
+
+// WithDeadline sets how long the crashing process waits for its dump, all steps together, before it ends without one;
+// also how long [Install] waits for a monitor to become ready. 100 ms to 600 s, in whole milliseconds; default 10 s.
+func WithDeadline(deadline time.Duration) Option {
+	return func(config *config) error {
+		// What does not fit into C's type becomes its nearest value, which the library refuses.
+		milliseconds := min(max(deadline.Milliseconds(), 0), math.MaxUint32)
+		return check(C.cm_config_set_deadline_ms(config.c, C.uint32_t(milliseconds)))
+	}
+}
+
+func newConfig(dumpDir, socketPath string) (*config, error) {
+	dir, err := cString("dump directory", dumpDir)
+	if err != nil {
+		return nil, err
+	}
+	var socket *C.char
+	if socketPath != "" {
+		if socket, err = cString("socket path", socketPath); err != nil {
+			return nil, err
+		}
+	}
+	c := C.cm_config_new(dir, socket)
+	if c == nil {
+		return nil, lastError(ErrInvalidArgument)
+	}
+	return &config{c}, nil
+}
+
+// cString returns s as C wants it, in Go's memory: the library copies what it keeps.
+func cString(what, s string) (*C.char, error) {
+	bytes, err := syscall.BytePtrFromString(s)
+	if err != nil {
+		return nil, &Error{ErrInvalidArgument, fmt.Sprintf("%s %q holds a NUL byte, which ends a C string", what, s)}
+	}
+	return (*C.char)(unsafe.Pointer(bytes)), nil
+}

@@ -1,0 +1,45 @@
+#define _GNU_SOURCE
+#include "crash.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+// For the tests to find in the dump. Volatile, so that it is there.
+#define MARK_STACK volatile char mark[] = "on the stack of the crashing thread"
+
+static void print_thread(void)
+{
+    dprintf(STDOUT_FILENO, "thread %d\n", (int)gettid());
+}
+
+void crash_segv(void)
+{
+    MARK_STACK;
+
+    print_thread();
+    *(volatile char *)0xdead000 = mark[0];
+}
+
+static void *run_crash_segv(void *unused)
+{
+    crash_segv();
+    return unused;
+}
+
+void crash_segv_in_thread(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, run_crash_segv, NULL) == 0)
+        pthread_join(thread, NULL);
+}
+
+void crash_abort(void)
+{
+    MARK_STACK;
+
+    print_thread();
+    abort();
+}

@@ -1,0 +1,17 @@
+// Package crash ends its process in C code, and prints "thread <id>" of the crashing thread before.
+package crash
+
+// #include "crash.h"
+import "C"
+
+// Segv writes to address 0xdead000.
+func Segv() { C.crash_segv() }
+
+// SegvInThread does what Segv does, in a thread that C makes.
+func SegvInThread() { C.crash_segv_in_thread() }
+
+// Abort calls abort(3).
+func Abort() { C.crash_abort() }
+
+// Address returns the address of a C function.
+func Address() uintptr { return uintptr(C.crash_abort) }

@@ -1,0 +1,153 @@
+"""Minidumps of crashing Python processes, written by a second process that is well.
+
+    import crash_monitor
+    crash_monitor.install("/var/lib/app/crashes")
+
+From then on a fatal signal (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP) in any thread, be it from an extension
+module, from ctypes or from the interpreter, makes the monitor write a minidump. Then the process ends exactly as it
+would have without. Python exceptions are none of its business.
+
+There is no `run_monitor`: a library that has been told that its program can be its own monitor starts
+`/proc/self/exe` as one, and here that is the interpreter, not the script. The monitor is the executable
+`crash-monitor`, or `python -m crash_monitor`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from ctypes import c_uint32
+from typing import Optional, Union
+
+from . import _app_name, _monitor_program, _threads
+from ._library import CM_ERR_INVALID_ARGUMENT, __version__, lib
+
+__all__ = ["CrashMonitorError", "StrOrBytesPath", "__version__", "install", "thread_init", "uninstall", "version"]
+
+StrOrBytesPath = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
+
+# Keeps the handlers and the thread hook in step.
+_lock = threading.Lock()
+
+
+class CrashMonitorError(Exception):
+    """A function of the library failed.
+
+    `status` is the code, `name` what crash_monitor.h calls it, such as "CM_ERR_SOCKET", and `message` says what was
+    wrong, where, and what would be right.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.name: str = lib.cm_status_text(status).decode().partition(":")[0]
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.message}"
+
+
+def install(
+    dump_dir: StrOrBytesPath,
+    socket_path: Optional[StrOrBytesPath] = None,
+    *,
+    app_name: Optional[str] = None,
+    monitor_path: Optional[StrOrBytesPath] = None,
+    monitor_log: Optional[StrOrBytesPath] = None,
+    deadline_ms: Optional[int] = None,
+) -> None:
+    """Arms this process: from now on a crash leaves a minidump in `dump_dir`.
+
+    dump_dir: where dumps are written; made, with mode 0700, where it does not exist.
+    socket_path: where the monitor listens, at most 107 bytes; `monitor.sock` in `dump_dir` by default.
+    app_name: first part of the dumps' names, 1 to 64 ASCII letters, digits, `.`, `_`, `+` or `-`, not starting with
+        `.`; the script's name without `.py` by default, the interpreter's where there is no script.
+    monitor_path: the executable to start where no monitor runs; by default what CRASH_MONITOR_PATH names, else
+        `crash-monitor` beside the library, in `../bin` from there, beside this package, among the scripts that pip
+        installs, or beside the interpreter.
+    monitor_log: a file that a monitor started by this process appends its log to; none by default.
+    deadline_ms: how long a crashing process waits for its dump, and this call for a monitor, in milliseconds, 100 to
+        600000; 10000 by default.
+
+    A second call with the same arguments changes nothing. The calling thread, and every thread that `threading`
+    starts from now on, gets what `thread_init` gives.
+
+    Raises CrashMonitorError, and then nothing is installed; ValueError for a path with a NUL in it or a number that
+    does not fit in 32 bits. May be called by any thread; calls wait for each other.
+    """
+    if app_name is None:
+        app_name = _app_name.of_script()
+    if monitor_path is None and _monitor_program.known_to_library() is None:
+        monitor_path = _monitor_program.known_to_python()
+    settings = (
+        (lib.cm_config_set_app_name, _optional_bytes(app_name)),
+        (lib.cm_config_set_monitor_path, _optional_bytes(monitor_path)),
+        (lib.cm_config_set_monitor_log, _optional_bytes(monitor_log)),
+        (lib.cm_config_set_deadline_ms, None if deadline_ms is None else _uint32(deadline_ms)),
+    )
+    config = lib.cm_config_new(_bytes(dump_dir), _optional_bytes(socket_path))
+    if not config:  # Which tells no status; a path was empty or too long.
+        raise _last_error(CM_ERR_INVALID_ARGUMENT)
+    try:
+        for setter, value in settings:
+            if value is not None:
+                _check(setter(config, value))
+        with _lock:
+            _check(lib.cm_install_with(config))
+            _threads.attach()
+    finally:
+        lib.cm_config_free(config)
+
+
+def uninstall() -> None:
+    """Disarms this process: puts the signal handlers back that were there before and takes leave of the monitor.
+
+    Raises CrashMonitorError where nothing is installed. May be called by any thread; calls wait for each other.
+    """
+    with _lock:
+        _threads.detach()
+        _check(lib.cm_uninstall())
+
+
+def thread_init() -> None:
+    """Gives the calling thread an alternate signal stack, without which an overflow of its stack leaves no dump.
+
+    Needed in threads that run before `install` does, and in those that `threading` does not start: by
+    `_thread.start_new_thread`, or by an extension module. Costs 64 KiB of address space, and may be called twice.
+
+    Raises CrashMonitorError where the memory cannot be had.
+    """
+    _check(lib.cm_thread_init())
+
+
+def version() -> str:
+    """The version of the library that is loaded, `major.minor.patch`."""
+    loaded: str = lib.cm_version().decode()
+    return loaded
+
+
+def _check(status: int) -> None:
+    if status != 0:
+        raise _last_error(status)
+
+
+def _last_error(status: int) -> CrashMonitorError:
+    """The library keeps the message of the calling thread's last failure."""
+    return CrashMonitorError(status, lib.cm_last_error().decode())
+
+
+def _bytes(value: StrOrBytesPath) -> bytes:
+    encoded = os.fsencode(value)
+    if b"\0" in encoded:  # C would take what stands before it.
+        raise ValueError(f"embedded null byte in {value!r}")
+    return encoded
+
+
+def _optional_bytes(value: Optional[StrOrBytesPath]) -> Optional[bytes]:
+    return None if value is None else _bytes(value)
+
+
+def _uint32(value: int) -> int:
+    if c_uint32(value).value != value:  # ctypes would cut it off.
+        raise ValueError(f"{value} does not fit in 32 bits without a sign")
+    return value

@@ -1,0 +1,82 @@
+"""Finds libcrash_monitor, checks its version and declares its functions."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import c_char_p, c_int32, c_uint32, c_void_p
+from pathlib import Path
+
+__version__ = "0.1.0"
+
+CM_ERR_INVALID_ARGUMENT = 3
+
+_FILE_NAME = "libcrash_monitor.so.0"
+_VARIABLE = "CRASH_MONITOR_LIB"
+
+# Result and argument types, as in crash_monitor.h.
+_FUNCTIONS = {
+    "cm_last_error": (c_char_p, []),
+    "cm_status_text": (c_char_p, [c_int32]),
+    "cm_run_monitor": (c_int32, []),
+    "cm_install_with": (c_int32, [c_void_p]),
+    "cm_uninstall": (c_int32, []),
+    "cm_thread_init": (c_int32, []),
+    "cm_config_new": (c_void_p, [c_char_p, c_char_p]),
+    "cm_config_free": (None, [c_void_p]),
+    "cm_config_set_app_name": (c_int32, [c_void_p, c_char_p]),
+    "cm_config_set_monitor_path": (c_int32, [c_void_p, c_char_p]),
+    "cm_config_set_monitor_log": (c_int32, [c_void_p, c_char_p]),
+    "cm_config_set_deadline_ms": (c_int32, [c_void_p, c_uint32]),
+}
+
+
+def _open() -> ctypes.CDLL:
+    named = os.environ.get(_VARIABLE)
+    if named:
+        # Absolute: a name without a slash would make the loader search its own places.
+        return _load(os.path.abspath(named), _VARIABLE)
+    beside = Path(__file__).with_name(_FILE_NAME)
+    if beside.exists():
+        return _load(str(beside), "beside the package")
+    return _load(_FILE_NAME, f"by the loader ({_VARIABLE} is not set, and there is no {beside})")
+
+
+def _load(path: str, where: str) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        raise _import_error(f"cannot load the crash-monitor library, looked for {where}: {error}", path) from error
+    try:
+        library.cm_version.restype = c_char_p
+    except AttributeError as error:
+        raise _import_error(f"{path}, found {where}, is not the crash-monitor library: {error}", path) from error
+    version = library.cm_version().decode()
+    if version.split(".")[:2] != __version__.split(".")[:2]:
+        raise _import_error(
+            f"the crash-monitor library {path}, found {where}, is version {version}, this package {__version__}: "
+            "install both from the same release",
+            path,
+        )
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _import_error(message: str, path: str) -> ImportError:
+    return ImportError(message, name="crash_monitor", path=path)
+
+
+class _DlInfo(ctypes.Structure):
+    _fields_ = [("file", c_char_p), ("base", c_void_p), ("symbol", c_char_p), ("address", c_void_p)]
+
+
+def directory() -> Path:
+    """Where the loaded library lies (dladdr(3)), also when it was the loader that found it."""
+    info = _DlInfo()
+    ctypes.CDLL(None).dladdr(lib.cm_version, ctypes.byref(info))
+    return Path(os.fsdecode(info.file)).resolve().parent
+
+
+lib = _open()

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Every test in every language. Usage: scripts/test.sh
+set -eu
+cd "$(dirname "$0")/.."
+
+step() {
+    printf '\n== %s\n' "$*"
+}
+
+step tools
+scripts/deps.sh
+
+step format and lints
+cargo fmt --check
+cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --all-targets --features show -- -D warnings
+
+step what users get
+scripts/dist.sh
+
+step Rust, C and C++
+cargo test --locked
+
+step Python
+python3 -m unittest discover -s bindings/python/tests -v
+
+step Go
+scripts/test-go.sh
+
+step all tests passed

@@ -1,0 +1,180 @@
+//! Connections, and the processes behind them.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::event::epoll;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+
+use super::dumper::{Job, Work};
+use super::event_loop::{Monitor, Token};
+use super::hosts::Host;
+use super::process_info::{self, ProcessInfo};
+use super::session::{self, Action, Description, Session};
+use crate::sys::{process, raw};
+
+/// Connections served at a time; one more is closed at once.
+const SESSIONS_MAX: usize = 1024;
+
+impl Monitor {
+    /// Takes in everybody who waits; says whether anybody did.
+    pub(super) fn accept_all(&mut self, listener: &OwnedFd) -> bool {
+        let mut accepted = false;
+        loop {
+            match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok(socket) => {
+                    accepted = true;
+                    self.admit(socket);
+                }
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
+                Err(rustix::io::Errno::AGAIN) => return accepted,
+                Err(errno) => {
+                    log::error!("cannot accept a connection: {errno}");
+                    return accepted;
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, socket: OwnedFd) {
+        let Ok(peer) = raw::peer_credentials(socket.as_raw_fd()) else { return };
+        let uid = rustix::process::geteuid().as_raw();
+        if peer.uid != uid {
+            log::warn!("refused process {} of user {}: this monitor serves user {uid}", peer.pid, peer.uid);
+            return;
+        }
+        if self.sessions.len() >= SESSIONS_MAX {
+            log::warn!("refused process {}: {SESSIONS_MAX} connections are open already", peer.pid);
+            return;
+        }
+        let id = self.new_id();
+        if !self.watch(socket.as_fd(), Token::Session(id)) {
+            return;
+        }
+        self.wait_for_first = false;
+        self.sessions.insert(id, Session { socket, pid: peer.pid });
+        if let Some(host) = self.hosts.get_mut(&peer.pid) {
+            host.sessions += 1;
+            return;
+        }
+        let pidfd = rustix::process::Pid::from_raw(peer.pid)
+            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
+        if let Some(pidfd) = &pidfd {
+            self.watch(pidfd.as_fd(), Token::Host(peer.pid));
+        }
+        let info = ProcessInfo::read(peer.pid);
+        self.hosts.insert(peer.pid, Host { pidfd, description: None, sessions: 1, info, accounted_for: false });
+        log::info!("process {} connected", peer.pid);
+    }
+
+    pub(super) fn receive(&mut self, id: u64) {
+        // An earlier event of the same batch may have ended the session.
+        let Some(session) = self.sessions.get(&id) else { return };
+        let pid = session.pid;
+        // MSG_TRUNC gives the message's real length, also where it does not fit (recv(2)).
+        let received = rustix::net::recv(&session.socket, &mut self.buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC);
+        let length = match received {
+            Ok((_, 0)) => return self.end_session(id),
+            Ok((_, length)) => length,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
+            Err(errno) => {
+                log::debug!("process {pid}: receiving failed: {errno}");
+                return self.end_session(id);
+            }
+        };
+        match session::interpret(&self.buffer, length, pid) {
+            Ok(action) => self.act(id, pid, action),
+            Err(bad) => {
+                log::warn!("process {pid}: {bad}: its connection is closed");
+                self.end_session(id);
+            }
+        }
+    }
+
+    fn act(&mut self, id: u64, pid: i32, action: Action) {
+        match action {
+            Action::None => {}
+            Action::Reply(bytes) => self.reply(id, &bytes),
+            Action::Describe(description, bytes) => {
+                if let Some(host) = self.hosts.get_mut(&pid) {
+                    host.description = Some(description);
+                }
+                if !bytes.is_empty() {
+                    self.reply(id, &bytes);
+                }
+            }
+            Action::Dump(context) => {
+                log::info!("process {pid} reports signal {} in thread {}", context.siginfo.ssi_signo, context.tid);
+                let description = self.account_for(pid);
+                self.queue.push_back(Job { pid, description, work: Work::Crash { session: id, context } });
+            }
+            Action::Goodbye => {
+                log::info!("process {pid} says goodbye");
+                self.account_for(pid);
+            }
+            Action::Refuse(bytes, reason) => {
+                log::warn!("process {pid}: {reason}: its connection is closed");
+                self.reply(id, &bytes);
+                self.end_session(id);
+            }
+        }
+    }
+
+    /// Sends without waiting: a peer that does not read what it asked for loses its connection.
+    pub(super) fn reply(&mut self, id: u64, bytes: &[u8]) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        if let Err(errno) = rustix::net::send(&session.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            log::warn!("process {}: cannot answer: {errno}: its connection is closed", session.pid);
+            self.end_session(id);
+        }
+    }
+
+    /// The host's end is no news any more. Gives where its dumps go.
+    fn account_for(&mut self, pid: i32) -> Description {
+        let host = self.hosts.get_mut(&pid);
+        let description = host.and_then(|host| {
+            host.accounted_for = true;
+            host.description.clone()
+        });
+        description.unwrap_or_else(|| self.default.clone())
+    }
+
+    fn end_session(&mut self, id: u64) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        // Closing takes the socket off epoll only where no dumper has a copy of it, so say it.
+        let _ = epoll::delete(&self.epoll, &session.socket);
+        let Some(host) = self.hosts.get_mut(&session.pid) else { return };
+        host.sessions -= 1;
+        // A host that is ending is kept until its pidfd says that it has. One that closed its connections, or replaced
+        // itself by another program, is no host any more.
+        let ending = host.pidfd.is_some() && !host.accounted_for && process_info::is_exiting(session.pid);
+        if host.sessions == 0 && !ending {
+            self.forget_host(session.pid);
+        }
+    }
+
+    /// The process is gone, though children of it may hold its connections open.
+    pub(super) fn host_ended(&mut self, pid: i32) {
+        let Some(host) = self.hosts.get(&pid) else { return };
+        let status =
+            process_info::wait_status_of_zombie(pid).or_else(|| host.pidfd.as_ref().and_then(process::wait_status));
+        if !host.accounted_for && host.description.is_some() && status != Some(0) {
+            log::warn!("process {pid} ended without a word, wait status {status:?}");
+            let work = Work::Death { info: host.info.clone(), status };
+            let description = self.account_for(pid);
+            self.queue.push_back(Job { pid, description, work });
+        }
+        let of_host = self.sessions.iter().filter(|(_, session)| session.pid == pid).map(|(id, _)| *id);
+        for id in of_host.collect::<Vec<_>>() {
+            self.end_session(id);
+        }
+        self.forget_host(pid);
+    }
+
+    fn forget_host(&mut self, pid: i32) {
+        let Some(host) = self.hosts.remove(&pid) else { return };
+        if let Some(pidfd) = host.pidfd {
+            let _ = epoll::delete(&self.epoll, &pidfd);
+        }
+        log::info!("process {pid} is gone");
+    }
+}

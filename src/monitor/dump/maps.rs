@@ -1,0 +1,115 @@
+//! The process's address space, read once and searched sorted.
+
+use procfs_core::FromRead;
+use procfs_core::process::{MMPermissions, MemoryMap, MemoryMaps};
+
+/// An overflow's stack pointer lies in the guard below its stack: the kernel keeps 1 MiB below the main one
+/// (`stack_guard_gap`), pthreads have a page by default.
+const GUARD_MAX: u64 = 1024 * 1024;
+
+/// The mappings by address.
+pub(super) struct Maps {
+    maps: Option<MemoryMaps>,
+}
+
+impl Maps {
+    /// From the text of /proc/PID/maps, which lists them sorted; empty where there is none.
+    pub(super) fn parse(text: Option<&Vec<u8>>) -> Self {
+        // The parser takes nothing but UTF-8, and takes every path that starts with /SYSV for a shared memory
+        // segment's (proc(5)), whose key it then expects. Neither kind is a module that anybody could look up.
+        let text = String::from_utf8_lossy(text.map_or(&[], Vec::as_slice));
+        let unnamed = |line| match str::find(line, " /SYSV") {
+            Some(at) => &line[..=at],
+            None => line,
+        };
+        let lines: Vec<&str> = text.lines().map(unnamed).collect();
+        Self { maps: MemoryMaps::from_read(lines.join("\n").as_bytes()).ok() }
+    }
+
+    /// In the form that minidump-writer aggregates modules from.
+    pub(super) fn to_memory_maps(&self) -> Option<MemoryMaps> {
+        self.maps.clone()
+    }
+
+    fn sorted(&self) -> &[MemoryMap] {
+        self.maps.as_ref().map_or(&[], |maps| &maps.0)
+    }
+
+    /// The first mapping that ends after `address`.
+    fn at_or_after(&self, address: u64) -> Option<&MemoryMap> {
+        self.sorted().get(self.sorted().partition_point(|map| map.address.1 <= address))
+    }
+
+    /// The readable memory around `address`: at most `reach` bytes before and after it.
+    pub(super) fn around(&self, address: u64, reach: u64) -> Option<(u64, u64)> {
+        let map = self.at_or_after(address).filter(|map| map.address.0 <= address && readable(map))?;
+        let start = address.saturating_sub(reach).max(map.address.0);
+        Some((start, address.saturating_add(reach).min(map.address.1)))
+    }
+
+    /// The stack in use above `stack_pointer`, at most `limit` bytes of it; where that points into a guard, the stack
+    /// above the guard.
+    pub(super) fn stack(&self, stack_pointer: u64, limit: u64) -> Option<(u64, u64)> {
+        let first = self.sorted().partition_point(|map| map.address.1 <= stack_pointer);
+        let map = self.sorted()[first..].iter().find(|map| readable(map))?;
+        if map.address.0 > stack_pointer.saturating_add(GUARD_MAX) {
+            return None;
+        }
+        let start = stack_pointer.max(map.address.0);
+        Some((start, map.address.1.min(start.saturating_add(limit))))
+    }
+}
+
+fn readable(map: &MemoryMap) -> bool {
+    map.perms.contains(MMPermissions::READ)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+10000-20000 rw-p 00000000 00:00 0 \n\
+20000-30000 ---p 00000000 00:00 0 \n\
+30000-40000 rw-p 00000000 00:00 0 \n";
+
+    fn maps() -> Maps {
+        Maps::parse(Some(&TEXT.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn a_stack_reaches_to_the_end_of_its_mapping_or_the_limit() {
+        assert_eq!(maps().stack(0x1ff00, 0x1000), Some((0x1ff00, 0x20000)));
+        assert_eq!(maps().stack(0x10000, 0x1000), Some((0x10000, 0x11000)));
+    }
+
+    #[test]
+    fn a_stack_pointer_in_a_guard_or_below_everything_means_the_stack_above() {
+        assert_eq!(maps().stack(0x2fff0, 0x1000), Some((0x30000, 0x31000)));
+        assert_eq!(maps().stack(0x0fff0, 0x1000), Some((0x10000, 0x11000)));
+        assert_eq!(maps().stack(0x40000, 0x1000), None);
+    }
+
+    #[test]
+    fn a_stack_pointer_far_from_everything_has_no_stack() {
+        let far = "7000000-7001000 rw-p 00000000 00:00 0 \n".as_bytes().to_vec();
+        assert_eq!(Maps::parse(Some(&far)).stack(0x1000, 0x1000), None);
+        assert_eq!(Maps::parse(None).stack(0x1000, 0x1000), None);
+    }
+
+    #[test]
+    fn odd_paths_cost_no_mapping() {
+        let text =
+            b"10000-20000 rw-p 00000000 00:00 0 /SYSV\n20000-30000 rw-p 00000000 08:01 7 /\xff\xfe.so\n".to_vec();
+        let maps = Maps::parse(Some(&text));
+        assert_eq!(maps.stack(0x10000, 0x100), Some((0x10000, 0x10100)));
+        assert_eq!(maps.stack(0x20000, 0x100), Some((0x20000, 0x20100)));
+    }
+
+    #[test]
+    fn memory_around_an_address_ends_with_its_mapping() {
+        assert_eq!(maps().around(0x10010, 0x80), Some((0x10000, 0x10090)));
+        assert_eq!(maps().around(0x20010, 0x80), None);
+        assert_eq!(maps().around(0, 0x80), None);
+    }
+}

@@ -1,0 +1,40 @@
+//! A module's memory in the stopped process, as minidump-writer's ELF reader wants it.
+
+use std::borrow::Cow;
+
+use minidump_writer::module_reader::{ModuleMemoryReadError, ReadError, ReadModuleMemory};
+
+use super::target::Target;
+
+/// More than this no honest program header or note asks for: a damaged one must not make us read gigabytes.
+const READ_MAX: u64 = 16 * 1024 * 1024;
+
+/// The memory from `start` on.
+pub(super) struct ModuleMemory<'a> {
+    pub target: &'a Target,
+    pub start: u64,
+}
+
+impl ReadModuleMemory for ModuleMemory<'_> {
+    fn read(&self, offset: u64, length: u64) -> Result<Cow<'_, [u8]>, ModuleMemoryReadError> {
+        let error = |error| ModuleMemoryReadError { offset, length, start_address: Some(self.start), error };
+        let address = self.start.checked_add(offset).ok_or_else(|| error(ReadError::Overflow))?;
+        if length > READ_MAX {
+            return Err(error(ReadError::OutOfBounds));
+        }
+        let bytes = self.target.read_memory(address as usize, length as usize);
+        bytes.map(Cow::Owned).map_err(|_| error(ReadError::OutOfBounds))
+    }
+
+    fn absolute_to_relative(&self, address: u64) -> Option<u64> {
+        address.checked_sub(self.start)
+    }
+
+    fn relative_to_absolute(&self, address: u64) -> Option<u64> {
+        self.start.checked_add(address)
+    }
+
+    fn is_process_memory(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,83 @@
+//! What is in a dump.
+//!
+//! minidump-writer gives the format, the registers' layout and most streams; stopping the threads and choosing what
+//! memory goes in is done here, because a crash dump has to be bounded, whatever the stack pointers point into, and
+//! because a process of a thousand threads is stopped as a whole many times faster than thread by thread.
+
+mod builder;
+mod maps;
+mod memory;
+mod modules;
+mod target;
+mod threads;
+
+use std::time::{Duration, Instant};
+
+use minidump_writer::CrashContextExt;
+use minidump_writer::crash_context::CrashContext;
+use minidump_writer::minidump_format::MDStreamType;
+
+use builder::Builder;
+use maps::Maps;
+use target::Target;
+
+/// A dump in memory, and how long its making took.
+pub(super) struct Made {
+    pub bytes: Vec<u8>,
+    /// What could not be had; in the dump too, as its soft errors.
+    pub missing: Vec<String>,
+    /// Until every thread had stopped.
+    pub stopping: Duration,
+    /// Until everything was read.
+    pub reading: Duration,
+    pub threads: usize,
+    pub thread_name: Option<String>,
+    pub executable_build_id: Option<String>,
+    /// Still stopped: goes on when this is dropped.
+    _target: Target,
+}
+
+/// Files of /proc/PID that go into the dump as they are. The environment is not among them.
+const FILES: [(&str, MDStreamType); 5] = [
+    ("status", MDStreamType::LinuxProcStatus),
+    ("cmdline", MDStreamType::LinuxCmdLine),
+    ("auxv", MDStreamType::LinuxAuxv),
+    ("limits", MDStreamType::MozLinuxLimits),
+    ("maps", MDStreamType::LinuxMaps),
+];
+
+/// Stops the process and makes a dump of it.
+pub(super) fn make(context: CrashContext) -> Result<Made, String> {
+    let start = Instant::now();
+    let (pid, tid) = (context.pid, context.tid);
+    let mut missing = Vec::new();
+    let target = Target::stop(pid, &mut missing);
+    let stopping = start.elapsed();
+    let files = FILES.map(|(name, kind)| (name, kind, target.read_file(name)));
+    let maps = Maps::parse(files.iter().find(|(name, ..)| *name == "maps").and_then(|(.., text)| text.as_ref().ok()));
+    let mut builder = Builder::new(pid, tid, CrashContextExt { inner: context }, missing)?;
+
+    builder.add("threads", |builder| threads::write(builder, &target, &maps));
+    builder.add("modules", |builder| modules::write(builder, &target, &maps));
+    builder.add("memory list", |builder| builder.memory_list());
+    builder.add("exception", |builder| builder.exception());
+    builder.add("system information", |builder| builder.system_info());
+    builder.add("memory information", |builder| builder.memory_info());
+    builder.add("thread names", |builder| builder.thread_names());
+    for (name, kind, text) in files {
+        builder.add(name, |builder| text.map(|text| builder.raw(kind, &text)).map_err(|error| error.to_string()));
+    }
+    builder.add("cpuinfo", |builder| builder.file(MDStreamType::LinuxCpuInfo, "/proc/cpuinfo"));
+    builder.add("os-release", |builder| builder.file(MDStreamType::LinuxLsbRelease, "/etc/os-release"));
+
+    Ok(Made {
+        missing: builder.missing().to_vec(),
+        executable_build_id: builder.executable_build_id.take(),
+        bytes: builder.finish()?,
+        stopping,
+        reading: start.elapsed() - stopping,
+        threads: target.threads.len(),
+        thread_name: target.threads.iter().find(|thread| thread.tid == tid).and_then(|thread| thread.name.clone()),
+        _target: target,
+    })
+}

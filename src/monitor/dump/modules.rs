@@ -1,0 +1,93 @@
+//! The module list: the ELF files that the process has mapped, the executable first, each with its build id.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use minidump_writer::maps_reader::MappingInfo;
+use minidump_writer::mem_writer::{MemoryArrayWriter, write_string_to_location};
+use minidump_writer::minidump_format::format::CvSignature;
+use minidump_writer::minidump_format::{MDLocationDescriptor, MDRawModule, MDStreamType};
+use minidump_writer::module_reader;
+
+use super::builder::{Builder, Outcome};
+use super::maps::Maps;
+use super::memory::ModuleMemory;
+use super::target::Target;
+
+const ELF_MAGIC: &[u8] = b"\x7fELF";
+/// Entries of the auxiliary vector (getauxval(3)).
+const AT_ENTRY: u64 = 9;
+const AT_SYSINFO_EHDR: u64 = 33;
+
+pub(super) fn write(builder: &mut Builder, target: &Target, maps: &Maps) -> Outcome {
+    let auxv = AuxiliaryVector(target.read_file("auxv").unwrap_or_default());
+    let maps = maps.to_memory_maps().ok_or("the address space is unknown")?;
+    let mut mappings = MappingInfo::aggregate(maps, auxv.get(AT_SYSINFO_EHDR)).map_err(|error| error.to_string())?;
+    // Readers take the first module for the executable; that is the one with the entry point.
+    if let Some(entry) = auxv.get(AT_ENTRY)
+        && let Some(main) = mappings.iter().position(|mapping| mapping.contains_address(entry as usize))
+    {
+        mappings[..=main].rotate_right(1);
+    }
+    let mut modules = Vec::new();
+    for mapping in mappings.iter().filter(|mapping| mapping.is_interesting()) {
+        if safe_to_read(mapping) && is_elf(target, mapping) {
+            let (module, build_id) = module(builder, target, mapping)?;
+            if modules.is_empty() {
+                builder.executable_build_id = build_id;
+            }
+            modules.push(module);
+        }
+    }
+    builder.list(MDStreamType::ModuleListStream, modules)
+}
+
+/// Memory of a device may block or act when it is read.
+fn safe_to_read(mapping: &MappingInfo) -> bool {
+    !mapping.name.as_deref().unwrap_or(OsStr::new("")).as_bytes().starts_with(b"/dev/")
+}
+
+fn is_elf(target: &Target, mapping: &MappingInfo) -> bool {
+    target.read_memory(mapping.start_address, ELF_MAGIC.len()).is_ok_and(|bytes| bytes == ELF_MAGIC)
+}
+
+/// The module, and its build id in hexadecimal.
+fn module(
+    builder: &mut Builder,
+    target: &Target,
+    mapping: &MappingInfo,
+) -> Result<(MDRawModule, Option<String>), String> {
+    let name = mapping.name.as_deref().unwrap_or_default().to_string_lossy();
+    let memory = ModuleMemory { target, start: mapping.start_address as u64 };
+    let build_id = module_reader::read_build_id_from_module(&memory)
+        .inspect_err(|error| builder.note(format!("module {name}: no build id: {error}")))
+        .ok();
+    let cv_record = build_id.as_deref().map(|id| build_id_record(builder, id)).unwrap_or_default();
+    let hexadecimal = build_id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect());
+    let name = write_string_to_location(builder.buffer(), &name).map_err(|error| error.to_string())?;
+    let module = MDRawModule {
+        base_of_image: mapping.start_address as u64,
+        size_of_image: mapping.size as u32,
+        cv_record,
+        module_name_rva: name.rva,
+        ..Default::default()
+    };
+    Ok((module, hexadecimal))
+}
+
+/// The record in which ELF build ids stand in a minidump: Breakpad's signature "BpEL", then the id.
+fn build_id_record(builder: &mut Builder, build_id: &[u8]) -> MDLocationDescriptor {
+    let signature = (CvSignature::Elf as u32).to_le_bytes();
+    MemoryArrayWriter::write_bytes(builder.buffer(), &[&signature, build_id].concat()).location()
+}
+
+/// /proc/PID/auxv: pairs of native words (proc(5)).
+struct AuxiliaryVector(Vec<u8>);
+
+impl AuxiliaryVector {
+    fn get(&self, entry: u64) -> Option<u64> {
+        let word = |bytes: &[u8]| bytes.try_into().map(u64::from_ne_bytes).ok();
+        let pair = self.0.chunks_exact(16).find(|pair| word(&pair[..8]) == Some(entry))?;
+        word(&pair[8..])
+    }
+}

@@ -1,0 +1,58 @@
+//! What /proc says of a host, for its record.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A host as its record describes it. Each part is None where it cannot be read, as when the host is gone.
+#[derive(Clone)]
+pub(super) struct ProcessInfo {
+    pub executable: Option<String>,
+    pub command_line: Option<Vec<String>>,
+    pub started: Option<SystemTime>,
+}
+
+impl ProcessInfo {
+    pub(super) fn read(pid: i32) -> Self {
+        let executable = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+        let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|line| !line.is_empty());
+        Self {
+            executable: executable.map(|path| path.to_string_lossy().into_owned()),
+            command_line: command_line.map(|line| {
+                let line = line.strip_suffix(&[0]).unwrap_or(&line);
+                line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+            }),
+            started: started(pid),
+        }
+    }
+}
+
+/// Field `number` of /proc/PID/stat, counted as proc(5) does.
+pub(super) fn stat_field(pid: i32, number: usize) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, the name, may hold blanks and parentheses.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+}
+
+/// Clock ticks since boot, and when that was.
+fn started(pid: i32) -> Option<SystemTime> {
+    let ticks: u64 = stat_field(pid, 22)?.parse().ok()?;
+    let kernel = std::fs::read_to_string("/proc/stat").ok()?;
+    let boot: u64 = kernel.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let since_boot = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1));
+    Some(UNIX_EPOCH + Duration::from_secs(boot) + since_boot)
+}
+
+/// How a process ended that has not been waited for yet: its wait status. The kernel shows it to the process's own
+/// user (proc(5), field 52, exit_code).
+pub(super) fn wait_status_of_zombie(pid: i32) -> Option<i32> {
+    (stat_field(pid, 3)? == "Z").then(|| stat_field(pid, 52)?.parse().ok()).flatten()
+}
+
+/// Whether a process is on its way out: its files are closed shortly before it is a zombie.
+pub(super) fn is_exiting(pid: i32) -> bool {
+    // include/linux/sched.h
+    const PF_EXITING: u64 = 0x4;
+    let flags = stat_field(pid, 9).and_then(|flags| flags.parse::<u64>().ok());
+    // Without an entry it has been waited for already.
+    flags.is_none_or(|flags| flags & PF_EXITING != 0)
+}

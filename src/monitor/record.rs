@@ -1,0 +1,89 @@
+//! The `.json` record: what happened, for people and programs that do not read minidumps.
+
+use std::time::{Duration, SystemTime};
+
+use minidump_writer::crash_context::CrashContext;
+use serde_json::{Value, json};
+
+use super::dump::Made;
+use super::process_info::ProcessInfo;
+use super::signal_names;
+use crate::sys::process::utc;
+
+/// Version of the records' layout; raised when a member changes its meaning.
+const SCHEMA: u32 = 1;
+
+/// The dump that a record goes with.
+pub(super) struct Dumped<'a> {
+    pub file_name: String,
+    pub made: &'a Made,
+    /// Until it was on disk and visible.
+    pub writing: Duration,
+}
+
+/// The record of a crash; `dump` is the dump, or why there is none.
+pub(super) fn crash(
+    app_name: &str,
+    context: &CrashContext,
+    info: &ProcessInfo,
+    dump: Result<Dumped<'_>, &str>,
+) -> Value {
+    let (signal, code) = (context.siginfo.ssi_signo as i32, context.siginfo.ssi_code);
+    let mut record = common("crash", app_name, context.pid, info);
+    record["tid"] = json!(context.tid);
+    record["crashed"] = json!(utc(SystemTime::now()));
+    record["signal"] = json!({
+        "number": signal,
+        "name": signal_names::signal(signal),
+        "code": code,
+        "code_name": signal_names::code(signal, code),
+    });
+    record["address"] = json!(format!("{:#x}", context.siginfo.ssi_addr));
+    match dump {
+        Ok(Dumped { file_name, made, writing }) => {
+            record["thread_name"] = json!(made.thread_name);
+            record["executable"]["build_id"] = json!(made.executable_build_id);
+            record["dump"] = json!({ "file": file_name, "bytes": made.bytes.len(), "threads": made.threads });
+            record["milliseconds"] = json!({
+                "stop": milliseconds(made.stopping),
+                "read": milliseconds(made.reading),
+                "write": milliseconds(writing),
+            });
+            record["failed"] = json!(made.missing);
+        }
+        Err(reason) => record["failed"] = json!([reason]),
+    }
+    record
+}
+
+/// The record of a host that ended without a word. `status` is its wait status (wait(2)), where that is known.
+pub(super) fn death(app_name: &str, pid: i32, info: &ProcessInfo, status: Option<i32>) -> Value {
+    let mut record = common("death", app_name, pid, info);
+    record["ended"] = json!(utc(SystemTime::now()));
+    record["exit"] = match status {
+        None => json!("unknown"),
+        Some(status) if libc::WIFSIGNALED(status) => {
+            let signal = libc::WTERMSIG(status);
+            json!({ "signal": { "number": signal, "name": signal_names::signal(signal) }, "core": libc::WCOREDUMP(status) })
+        }
+        Some(status) => json!({ "status": libc::WEXITSTATUS(status) }),
+    };
+    record
+}
+
+fn common(kind: &str, app_name: &str, pid: i32, info: &ProcessInfo) -> Value {
+    json!({
+        "schema": SCHEMA,
+        "kind": kind,
+        "application": app_name,
+        "pid": pid,
+        "executable": { "path": info.executable },
+        "command_line": info.command_line,
+        "started": info.started.map(utc),
+        "monitor_version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}

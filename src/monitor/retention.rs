@@ -1,0 +1,111 @@
+//! How many dumps a directory keeps: the newest, up to a number of files and of bytes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// What a host asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub files: u32,
+    pub bytes: u64,
+}
+
+/// Everything that belongs to one crash or death: the dump, its record, its attachments share a name up to the dot.
+#[derive(Default)]
+struct Report {
+    files: Vec<PathBuf>,
+    bytes: u64,
+    newest: Option<SystemTime>,
+}
+
+/// Removes the oldest reports beyond the limits, never `newest`, which has just been written. Gives what it removed.
+pub(super) fn prune(directory: &Path, limits: Limits, newest: &str) -> Vec<PathBuf> {
+    let mut reports: Vec<(String, Report)> = reports(directory).into_iter().collect();
+    reports.sort_by_key(|(stem, report)| (stem != newest, std::cmp::Reverse(report.newest)));
+    let (mut files, mut bytes, mut removed) = (0, 0, Vec::new());
+    for (stem, report) in reports {
+        files += 1;
+        bytes += report.bytes;
+        if stem == newest || (files <= limits.files && bytes <= limits.bytes) {
+            continue;
+        }
+        // Another dumper may be pruning too.
+        removed.extend(report.files.into_iter().filter(|path| std::fs::remove_file(path).is_ok()));
+    }
+    removed
+}
+
+fn reports(directory: &Path) -> BTreeMap<String, Report> {
+    let mut reports: BTreeMap<String, Report> = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let (Some(stem), Ok(file)) = (report_name(&name), entry.metadata()) else { continue };
+        let report = reports.entry(stem.to_owned()).or_default();
+        report.files.push(entry.path());
+        report.bytes += file.len();
+        report.newest = report.newest.max(file.modified().ok());
+    }
+    reports
+}
+
+/// The name up to the dot of `<app>-<unix time>-<pid>[-<counter>].dmp` and `.json`; None for anything else, which is
+/// not ours to remove.
+fn report_name(name: &str) -> Option<&str> {
+    let stem = name.strip_suffix(".dmp").or_else(|| name.strip_suffix(".json"))?;
+    let mut numbers = stem.rsplit('-').take_while(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    let time_and_pid = numbers.next().is_some() && numbers.next().is_some();
+    (time_and_pid && !stem.starts_with('.')).then_some(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn directory_of(files: &[(&str, usize)]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for (age, (name, size)) in files.iter().enumerate() {
+            let path = directory.path().join(name);
+            std::fs::write(&path, vec![0; *size]).unwrap();
+            let time = SystemTime::now() - Duration::from_secs(1000 * age as u64);
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        }
+        directory
+    }
+
+    fn left(directory: &tempfile::TempDir) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_oldest_go_first_with_all_that_belongs_to_them() {
+        let files = [("a-3-1.dmp", 10), ("a-3-1.json", 1), ("a-2-1.dmp", 10), ("a-1-1.dmp", 10), ("a-1-1.json", 1)];
+        let directory = directory_of(&files);
+        prune(directory.path(), Limits { files: 2, bytes: 1000 }, "a-3-1");
+        assert_eq!(left(&directory), ["a-2-1.dmp", "a-3-1.dmp", "a-3-1.json"]);
+    }
+
+    #[test]
+    fn bytes_count_too_but_never_cost_the_newest() {
+        let directory = directory_of(&[("a-2-1.dmp", 500), ("a-3-1.dmp", 5000), ("a-1-1.dmp", 500)]);
+        prune(directory.path(), Limits { files: 10, bytes: 1000 }, "a-3-1");
+        assert_eq!(left(&directory), ["a-3-1.dmp"]);
+    }
+
+    #[test]
+    fn files_of_others_are_left_alone() {
+        let others = ["core-1.dmp", "notes.json", "a-1-x.dmp", "monitor.sock", ".a-1-1.7.tmp"];
+        let files: Vec<_> = others.iter().map(|name| (*name, 100)).chain([("a-1-1.dmp", 1)]).collect();
+        let directory = directory_of(&files);
+        prune(directory.path(), Limits { files: 0, bytes: 0 }, "none");
+        let mut expected = others.to_vec();
+        expected.sort();
+        assert_eq!(left(&directory), expected);
+    }
+}

@@ -1,0 +1,84 @@
+//! Signals and their codes by name (sigaction(2), asm-generic/siginfo.h).
+
+/// The name of a signal that ends processes; `SIG<number>` for the others.
+pub(super) fn signal(number: i32) -> String {
+    let name = match number {
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGINT => "SIGINT",
+        libc::SIGQUIT => "SIGQUIT",
+        libc::SIGILL => "SIGILL",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGALRM => "SIGALRM",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGXCPU => "SIGXCPU",
+        libc::SIGXFSZ => "SIGXFSZ",
+        libc::SIGSYS => "SIGSYS",
+        _ => return format!("SIG{number}"),
+    };
+    name.to_owned()
+}
+
+/// The name of a signal's code; its number where it has none.
+pub(super) fn code(signal: i32, code: i32) -> String {
+    let sent: &[(i32, &str)] = &[
+        (0, "SI_USER"),
+        (-1, "SI_QUEUE"),
+        (-2, "SI_TIMER"),
+        (-3, "SI_MESGQ"),
+        (-4, "SI_ASYNCIO"),
+        (-5, "SI_SIGIO"),
+        (-6, "SI_TKILL"),
+        (0x80, "SI_KERNEL"),
+    ];
+    // Codes count from 1.
+    let raised: &[&str] = match signal {
+        libc::SIGILL => &[
+            "ILL_ILLOPC",
+            "ILL_ILLOPN",
+            "ILL_ILLADR",
+            "ILL_ILLTRP",
+            "ILL_PRVOPC",
+            "ILL_PRVREG",
+            "ILL_COPROC",
+            "ILL_BADSTK",
+        ],
+        libc::SIGFPE => &[
+            "FPE_INTDIV",
+            "FPE_INTOVF",
+            "FPE_FLTDIV",
+            "FPE_FLTOVF",
+            "FPE_FLTUND",
+            "FPE_FLTRES",
+            "FPE_FLTINV",
+            "FPE_FLTSUB",
+        ],
+        libc::SIGSEGV => &["SEGV_MAPERR", "SEGV_ACCERR", "SEGV_BNDERR", "SEGV_PKUERR"],
+        libc::SIGBUS => &["BUS_ADRALN", "BUS_ADRERR", "BUS_OBJERR", "BUS_MCEERR_AR", "BUS_MCEERR_AO"],
+        libc::SIGTRAP => &["TRAP_BRKPT", "TRAP_TRACE", "TRAP_BRANCH", "TRAP_HWBKPT"],
+        _ => &[],
+    };
+    let raised = usize::try_from(code).ok().and_then(|code| raised.get(code.checked_sub(1)?));
+    let sent = sent.iter().find(|(number, _)| *number == code).map(|(_, name)| name);
+    raised.or(sent).map_or_else(|| code.to_string(), |name| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_the_signals_own_or_the_senders() {
+        assert_eq!(code(libc::SIGSEGV, 1), "SEGV_MAPERR");
+        assert_eq!(code(libc::SIGFPE, 1), "FPE_INTDIV");
+        assert_eq!(code(libc::SIGABRT, -6), "SI_TKILL");
+        assert_eq!(code(libc::SIGSEGV, 128), "SI_KERNEL");
+        assert_eq!(code(libc::SIGSEGV, 77), "77");
+        assert_eq!(signal(64), "SIG64");
+    }
+}

@@ -1,0 +1,108 @@
+//! The programs of examples-c do what their first comments say, with the shared and with the static library.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use common::{Dump, Ended, Running, Sandbox, dist, run};
+use minidump::Module;
+
+const SEGV_MAPERR: i32 = 1;
+const SEGV_ACCERR: i32 = 2;
+
+/// An example program as `make -C examples-c` builds it; a warning fails the build.
+fn example(name: &str) -> PathBuf {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    let programs = PROGRAMS.get_or_init(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples-c");
+        // Beside bin, so that the programs with the static library find crash-monitor there.
+        let programs = dist().join("examples");
+        let flags = "CFLAGS=-g -Wall -Wextra -Wpedantic -Werror";
+        run(Command::new("make").arg("-C").arg(source).arg(flags).arg(format!("OUT={}", programs.display())));
+        programs
+    });
+    programs.join(name)
+}
+
+/// What all dumps of the examples have in common is checked here; `thread` says whether a thread that is not the first
+/// one crashes.
+fn crash(name: &str, arguments: &[&str], app_name: &str, in_thread: bool) -> (Ended, Dump, Sandbox) {
+    let sandbox = Sandbox::new();
+    let program = example(name);
+    let ended = Running::start(Command::new(&program).arg(sandbox.dumps()).args(arguments)).end();
+    let dump = sandbox.only_dump();
+    assert_eq!(dump.signal(), libc::SIGSEGV);
+    assert_eq!(dump.thread_count(), if in_thread { 2 } else { 1 });
+    assert_eq!(dump.crashing_thread() != ended.pid, in_thread, "the thread that crashed");
+    dump.check_basics(&program, dump.crashing_thread());
+    assert_eq!(Path::new(&dump.crashing_module()), program.canonicalize().unwrap());
+    let file = dump.path.file_name().unwrap().to_str().unwrap();
+    assert!(file.starts_with(&format!("{app_name}-")) && file.ends_with(&format!("-{}.dmp", ended.pid)), "{file}");
+    sandbox.wait_for_monitors_end();
+    (ended, dump, sandbox)
+}
+
+fn minimal(name: &str) {
+    let (ended, dump, _sandbox) = crash(name, &[], name, false);
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV));
+    assert_eq!((dump.code(), dump.address()), (SEGV_MAPERR, 0xdead000));
+}
+
+fn own_monitor(name: &str) {
+    let (ended, dump, _sandbox) = crash(name, &[], name, false);
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV));
+    assert_eq!((dump.code(), dump.address()), (SEGV_MAPERR, 0x40));
+}
+
+fn own_handler(name: &str) {
+    let (ended, dump, _sandbox) = crash(name, &[], name, false);
+    assert_eq!(ended.status.code(), Some(42));
+    assert_eq!(dump.code(), SEGV_ACCERR);
+    let executable = &dump.modules()[0];
+    let range = executable.base_address()..executable.base_address() + executable.size();
+    assert!(range.contains(&dump.address()), "a string literal at {:#x} in {range:#x?}", dump.address());
+}
+
+fn host(name: &str) {
+    let (ended, dump, _sandbox) = crash(name, &[], "cpp-host", true);
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV));
+    // `files` lies behind one int.
+    assert_eq!((dump.code(), dump.address()), (SEGV_MAPERR, 4));
+}
+
+fn host_overflow(name: &str) {
+    let (ended, dump, _sandbox) = crash(name, &["overflow"], "cpp-host", true);
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV));
+    // A thread's stack ends at a page without access.
+    assert_eq!(dump.code(), SEGV_ACCERR);
+    let (_, stack_pointer) = dump.registers();
+    let distance = stack_pointer.abs_diff(dump.address());
+    assert!(distance < 4096, "the fault is {distance} bytes from the stack pointer");
+}
+
+/// One test for each linkage of an example.
+macro_rules! both_linkages {
+    ($($check:ident of $shared:literal and $static:literal;)*) => {
+        $(mod $check {
+            #[test]
+            fn shared() {
+                super::$check($shared);
+            }
+
+            #[test]
+            fn linked_statically() {
+                super::$check($static);
+            }
+        })*
+    };
+}
+
+both_linkages! {
+    minimal of "minimal" and "minimal-static";
+    own_monitor of "own_monitor" and "own_monitor-static";
+    own_handler of "own_handler" and "own_handler-static";
+    host of "host" and "host-static";
+    host_overflow of "host" and "host-static";
+}
