@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -105,6 +106,19 @@ func TestBadArguments(t *testing.T) {
 	}
 }
 
+func TestDeadline(t *testing.T) {
+	dir := newDumpDir(t)
+	hanging := filepath.Join(dir, "hanging")
+	if err := os.WriteFile(hanging, []byte("#!/bin/sh\nexec tail -f /dev/null\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	err := crashmonitor.Install(dir, "",
+		crashmonitor.WithMonitorPath(hanging), crashmonitor.WithDeadline(200*time.Millisecond))
+	if !errors.Is(err, crashmonitor.ErrTimeout) || !strings.Contains(err.Error(), "200 ms") {
+		t.Errorf("a monitor that hangs gives %v", err)
+	}
+}
+
 // The library keeps its last message by thread, and goroutines change threads.
 func TestErrorsAreTheirOwnCallers(t *testing.T) {
 	var calls sync.WaitGroup
@@ -113,7 +127,7 @@ func TestErrorsAreTheirOwnCallers(t *testing.T) {
 		calls.Add(1)
 		go func() {
 			defer calls.Done()
-			for j := 0; j < 100; j++ {
+			for j := 0; j < 2000; j++ {
 				err := crashmonitor.Install("unused", "", crashmonitor.WithAppName(name))
 				if err == nil || !strings.Contains(err.Error(), name) {
 					t.Errorf("app name %q gives %v", name, err)
@@ -122,6 +136,12 @@ func TestErrorsAreTheirOwnCallers(t *testing.T) {
 		}()
 	}
 	calls.Wait()
+}
+
+func TestVersion(t *testing.T) {
+	if version := crashmonitor.Version(); !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(version) {
+		t.Errorf("%q", version)
+	}
 }
 
 func TestStatusHasANameAndAMeaning(t *testing.T) {

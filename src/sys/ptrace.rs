@@ -37,10 +37,12 @@ pub(crate) struct Stops {
     signals: OwnedFd,
 }
 
-/// What a traced thread did.
+/// What became of a thread that was asked to stop.
 pub(crate) enum Stop {
-    Stopped(i32),
-    Ended(i32),
+    Stopped,
+    Ended,
+    /// Nothing until the deadline.
+    Late,
 }
 
 impl Stops {
@@ -59,19 +61,19 @@ impl Stops {
         }
     }
 
-    /// The next thread that has stopped or ended; None when nothing happens until `deadline`.
-    pub(crate) fn next(&self, deadline: Instant) -> Option<Stop> {
+    /// Waits until thread `tid` has stopped. By its id: waiting for any thread makes the kernel look at each of those
+    /// that have stopped already, which for a thousand threads takes most of the time.
+    pub(crate) fn wait(&self, tid: i32, deadline: Instant) -> Stop {
         loop {
             let mut status = 0;
             // SAFETY: room for a status.
-            let tid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL | libc::WNOHANG) };
-            if tid > 0 {
-                return Some(if libc::WIFSTOPPED(status) { Stop::Stopped(tid) } else { Stop::Ended(tid) });
+            match unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) } {
+                0 => {}
+                done if done == tid && libc::WIFSTOPPED(status) => return Stop::Stopped,
+                _ => return Stop::Ended,
             }
-            if tid < 0 {
-                return None;
-            }
-            self.wait_for_signal(deadline.checked_duration_since(Instant::now())?);
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Stop::Late };
+            self.wait_for_signal(left);
         }
     }
 
@@ -99,6 +101,20 @@ pub(crate) fn registers(tid: i32) -> io::Result<ThreadInfo> {
     let stack_pointer = info.regs.sp;
     info.stack_pointer = stack_pointer as usize;
     Ok(info)
+}
+
+/// The thread pointer: the address of a thread's own data, which lies at the upper end of its stack's mapping. None where
+/// the registers read do not hold it.
+pub(crate) fn thread_pointer(info: &ThreadInfo) -> Option<u64> {
+    #[cfg(target_arch = "x86_64")]
+    let pointer = Some(info.regs.fs_base);
+    #[cfg(target_arch = "aarch64")]
+    let pointer = {
+        // It is in a register set of its own.
+        let _ = info;
+        None
+    };
+    pointer
 }
 
 fn register_set<T>(tid: i32, kind: usize, registers: &mut T) -> io::Result<()> {

@@ -48,15 +48,16 @@ impl Maps {
     }
 
     /// The stack in use above `stack_pointer`, at most `limit` bytes of it; where that points into a guard, the stack
-    /// above the guard.
-    pub(super) fn stack(&self, stack_pointer: u64, limit: u64) -> Option<(u64, u64)> {
+    /// above the guard. It ends below each of `ceilings` that lies in the same mapping.
+    pub(super) fn stack(&self, stack_pointer: u64, limit: u64, ceilings: [Option<u64>; 2]) -> Option<(u64, u64)> {
         let first = self.sorted().partition_point(|map| map.address.1 <= stack_pointer);
         let map = self.sorted()[first..].iter().find(|map| readable(map))?;
         if map.address.0 > stack_pointer.saturating_add(GUARD_MAX) {
             return None;
         }
         let start = stack_pointer.max(map.address.0);
-        Some((start, map.address.1.min(start.saturating_add(limit))))
+        let ceiling = ceilings.into_iter().flatten().filter(|ceiling| (start..map.address.1).contains(ceiling)).min();
+        Some((start, ceiling.unwrap_or(map.address.1).min(start.saturating_add(limit))))
     }
 }
 
@@ -79,22 +80,28 @@ mod tests {
 
     #[test]
     fn a_stack_reaches_to_the_end_of_its_mapping_or_the_limit() {
-        assert_eq!(maps().stack(0x1ff00, 0x1000), Some((0x1ff00, 0x20000)));
-        assert_eq!(maps().stack(0x10000, 0x1000), Some((0x10000, 0x11000)));
+        assert_eq!(maps().stack(0x1ff00, 0x1000, [None; 2]), Some((0x1ff00, 0x20000)));
+        assert_eq!(maps().stack(0x10000, 0x1000, [None; 2]), Some((0x10000, 0x11000)));
+    }
+
+    #[test]
+    fn a_stack_ends_below_what_is_not_stack() {
+        assert_eq!(maps().stack(0x1f000, 0x10000, [None, Some(0x1f800)]), Some((0x1f000, 0x1f800)));
+        assert_eq!(maps().stack(0x1f000, 0x10000, [Some(0x38000), None]), Some((0x1f000, 0x20000)), "another mapping");
     }
 
     #[test]
     fn a_stack_pointer_in_a_guard_or_below_everything_means_the_stack_above() {
-        assert_eq!(maps().stack(0x2fff0, 0x1000), Some((0x30000, 0x31000)));
-        assert_eq!(maps().stack(0x0fff0, 0x1000), Some((0x10000, 0x11000)));
-        assert_eq!(maps().stack(0x40000, 0x1000), None);
+        assert_eq!(maps().stack(0x2fff0, 0x1000, [None; 2]), Some((0x30000, 0x31000)));
+        assert_eq!(maps().stack(0x0fff0, 0x1000, [None; 2]), Some((0x10000, 0x11000)));
+        assert_eq!(maps().stack(0x40000, 0x1000, [None; 2]), [None; 2]);
     }
 
     #[test]
     fn a_stack_pointer_far_from_everything_has_no_stack() {
         let far = "7000000-7001000 rw-p 00000000 00:00 0 \n".as_bytes().to_vec();
-        assert_eq!(Maps::parse(Some(&far)).stack(0x1000, 0x1000), None);
-        assert_eq!(Maps::parse(None).stack(0x1000, 0x1000), None);
+        assert_eq!(Maps::parse(Some(&far)).stack(0x1000, 0x1000, [None; 2]), [None; 2]);
+        assert_eq!(Maps::parse(None).stack(0x1000, 0x1000, [None; 2]), [None; 2]);
     }
 
     #[test]
@@ -102,14 +109,14 @@ mod tests {
         let text =
             b"10000-20000 rw-p 00000000 00:00 0 /SYSV\n20000-30000 rw-p 00000000 08:01 7 /\xff\xfe.so\n".to_vec();
         let maps = Maps::parse(Some(&text));
-        assert_eq!(maps.stack(0x10000, 0x100), Some((0x10000, 0x10100)));
-        assert_eq!(maps.stack(0x20000, 0x100), Some((0x20000, 0x20100)));
+        assert_eq!(maps.stack(0x10000, 0x100, [None; 2]), Some((0x10000, 0x10100)));
+        assert_eq!(maps.stack(0x20000, 0x100, [None; 2]), Some((0x20000, 0x20100)));
     }
 
     #[test]
     fn memory_around_an_address_ends_with_its_mapping() {
         assert_eq!(maps().around(0x10010, 0x80), Some((0x10000, 0x10090)));
-        assert_eq!(maps().around(0x20010, 0x80), None);
-        assert_eq!(maps().around(0, 0x80), None);
+        assert_eq!(maps().around(0x20010, 0x80), [None; 2]);
+        assert_eq!(maps().around(0, 0x80), [None; 2]);
     }
 }

@@ -1,7 +1,8 @@
 //! The process that is dumped: stopped as a whole, and let go when dropped.
 
 use std::collections::HashSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use minidump_writer::thread_info::ThreadInfo;
@@ -78,32 +79,26 @@ impl Drop for Target {
 fn stop_all(pid: i32, stops: &Stops, missing: &mut Vec<String>) -> io::Result<HashSet<i32>> {
     let deadline = Instant::now() + STOP_DEADLINE;
     let (mut seen, mut stopped) = (HashSet::new(), HashSet::new());
-    let mut running = 0;
-    loop {
-        let new: Vec<i32> = list(pid)?.into_iter().filter(|tid| seen.insert(*tid)).take(THREADS_MAX).collect();
-        if new.is_empty() || seen.len() > THREADS_MAX {
+    let mut late = 0;
+    while seen.len() < THREADS_MAX {
+        let mut new: Vec<i32> = list(pid)?.into_iter().filter(|tid| seen.insert(*tid)).take(THREADS_MAX).collect();
+        if new.is_empty() {
             break;
         }
+        new.retain(|tid| {
+            let asked = ptrace::seize(*tid).and_then(|()| ptrace::interrupt(*tid));
+            asked.inspect_err(|error| missing.push(format!("thread {tid}: cannot be stopped: {error}"))).is_ok()
+        });
         for tid in new {
-            match ptrace::seize(tid).and_then(|()| ptrace::interrupt(tid)) {
-                Ok(()) => running += 1,
-                Err(error) => missing.push(format!("thread {tid}: cannot be stopped: {error}")),
+            match stops.wait(tid, deadline) {
+                Stop::Stopped => _ = stopped.insert(tid),
+                Stop::Ended => {}
+                Stop::Late => late += 1,
             }
         }
-        while running > 0 {
-            match stops.next(deadline) {
-                Some(Stop::Stopped(tid)) => {
-                    running -= usize::from(stopped.insert(tid));
-                }
-                Some(Stop::Ended(tid)) => {
-                    running -= usize::from(!stopped.remove(&tid));
-                }
-                None => {
-                    missing.push(format!("{running} threads did not stop within {STOP_DEADLINE:?}"));
-                    return Ok(stopped);
-                }
-            }
-        }
+    }
+    if late > 0 {
+        missing.push(format!("threads: {late} did not stop within {STOP_DEADLINE:?}"));
     }
     Ok(stopped)
 }
@@ -114,7 +109,9 @@ fn list(pid: i32) -> io::Result<Vec<i32>> {
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
+/// At most 15 bytes (prctl(2), `PR_SET_NAME`), so one read gets it.
 fn name(pid: i32, tid: i32) -> Option<String> {
-    let bytes = std::fs::read(format!("/proc/{pid}/task/{tid}/comm")).ok()?;
-    Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    let mut bytes = [0; 64];
+    let length = File::open(format!("/proc/{pid}/task/{tid}/comm")).ok()?.read(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes[..length]).trim_end().to_owned())
 }

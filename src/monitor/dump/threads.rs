@@ -3,10 +3,12 @@
 use minidump_writer::mem_writer::MemoryWriter;
 use minidump_writer::minidump_cpu::RawContextCPU;
 use minidump_writer::minidump_format::{MDLocationDescriptor, MDMemoryDescriptor, MDRawThread, MDStreamType};
+use minidump_writer::thread_info::ThreadInfo;
 
 use super::builder::{Builder, Outcome};
 use super::maps::Maps;
 use super::target::{Target, Thread};
+use crate::sys::ptrace::thread_pointer;
 
 /// Most stack bytes of the crashing thread.
 const CRASHING_STACK_MAX: u64 = 256 * 1024;
@@ -28,25 +30,35 @@ pub(super) fn write(builder: &mut Builder, target: &Target, maps: &Maps) -> Outc
     let mut threads: Vec<MDRawThread> = Vec::with_capacity(target.threads.len());
     for thread in &target.threads {
         threads.push(if thread.tid == builder.crashing_thread() {
-            crashing(builder, target, maps)?
+            crashing(builder, target, maps, thread.registers.as_ref())?
         } else {
             other(builder, target, maps, thread, limit)?
         });
     }
     if target.threads.iter().all(|thread| thread.tid != builder.crashing_thread()) {
-        threads.push(crashing(builder, target, maps)?);
+        threads.push(crashing(builder, target, maps, None)?);
     }
     builder.set_thread_names(target.threads.iter().map(|thread| (thread.tid, thread.name.clone())));
     builder.list(MDStreamType::ThreadListStream, threads)
 }
 
-/// The crashing thread as it was at the crash. Where it is now, in the handler, would help nobody.
-fn crashing(builder: &mut Builder, target: &Target, maps: &Maps) -> Result<MDRawThread, String> {
+/// The crashing thread as it was at the crash. Where it is `now`, in the handler, would help nobody.
+fn crashing(
+    builder: &mut Builder,
+    target: &Target,
+    maps: &Maps,
+    now: Option<&ThreadInfo>,
+) -> Result<MDRawThread, String> {
     let context = builder.crash_context();
     let (instruction, stack_pointer) = (context.get_instruction_pointer(), context.get_stack_pointer());
     let mut registers = RawContextCPU::default();
     context.fill_cpu_context(&mut registers);
-    let stack = stack(builder, target, maps, stack_pointer as u64, CRASHING_STACK_MAX);
+    let stack = Stack {
+        pointer: stack_pointer as u64,
+        limit: CRASHING_STACK_MAX,
+        thread_pointer: now.and_then(thread_pointer),
+    };
+    let stack = stack.write(builder, target, maps);
     if let Some((start, end)) = maps.around(instruction as u64, AROUND_INSTRUCTION) {
         let _ = builder.memory(target, start, end);
     }
@@ -65,7 +77,8 @@ fn other(
     let Some(info) = &thread.registers else {
         return Ok(raw(thread.tid, MDMemoryDescriptor::default(), MDLocationDescriptor::default()));
     };
-    let stack = stack(builder, target, maps, info.stack_pointer as u64, limit);
+    let stack = Stack { pointer: info.stack_pointer as u64, limit, thread_pointer: thread_pointer(info) };
+    let stack = stack.write(builder, target, maps);
     let mut registers = RawContextCPU::default();
     info.fill_cpu_context(&mut registers);
     let thread_context = put(builder, registers)?;
@@ -89,18 +102,26 @@ fn put(builder: &mut Builder, registers: RawContextCPU) -> Result<MDLocationDesc
     Ok(written.map_err(|error| error.to_string())?.location())
 }
 
-/// Writes the stack from the stack pointer on; an empty descriptor where there is none to be had.
-fn stack(builder: &mut Builder, target: &Target, maps: &Maps, pointer: u64, limit: u64) -> MDMemoryDescriptor {
-    let none = MDMemoryDescriptor { start_of_memory_range: pointer, ..Default::default() };
-    if builder.buffer().position() > DUMP_MAX {
-        builder.note(format!("stack at {pointer:#x}: left out, the dump has {DUMP_MAX} bytes already"));
-        return none;
+/// Which piece of a stack goes into the dump.
+struct Stack {
+    pointer: u64,
+    limit: u64,
+    thread_pointer: Option<u64>,
+}
+
+impl Stack {
+    /// Writes the stack from the stack pointer on; an empty descriptor where there is none to be had.
+    fn write(self, builder: &mut Builder, target: &Target, maps: &Maps) -> MDMemoryDescriptor {
+        let none = MDMemoryDescriptor { start_of_memory_range: self.pointer, ..Default::default() };
+        if builder.buffer().position() > DUMP_MAX {
+            builder.note(format!("stack at {:#x}: left out, the dump has {DUMP_MAX} bytes already", self.pointer));
+            return none;
+        }
+        let bottom = self.pointer.saturating_sub(RED_ZONE);
+        let Some((start, end)) = maps.stack(bottom, self.limit, self.thread_pointer) else { return none };
+        builder.memory(target, start, end).unwrap_or_else(|error| {
+            builder.note(format!("stack at {start:#x}: {error}"));
+            none
+        })
     }
-    let Some((start, end)) = maps.stack(pointer.saturating_sub(RED_ZONE), limit) else {
-        return none;
-    };
-    builder.memory(target, start, end).unwrap_or_else(|error| {
-        builder.note(format!("stack at {start:#x}: {error}"));
-        none
-    })
 }
