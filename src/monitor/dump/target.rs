@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use minidump_writer::thread_info::ThreadInfo;
 
+use crate::monitor::process_info;
 use crate::sys::ptrace::{self, Stop, Stops};
 
 /// More threads than this are counted, not dumped.
@@ -18,6 +19,9 @@ const STOP_DEADLINE: Duration = Duration::from_secs(2);
 pub(in crate::monitor) struct Target {
     pid: i32,
     pub threads: Vec<Thread>,
+    /// Where command line and environment begin, at the upper end of the main thread's stack (proc(5), field 48,
+    /// arg_start). They are not to be in a dump for being near a stack.
+    pub arguments: Option<u64>,
 }
 
 /// A thread of it.
@@ -52,7 +56,8 @@ impl Target {
             name: name(pid, tid),
             registers: stopped.contains(&tid).then(|| ptrace::registers(tid).ok()).flatten(),
         };
-        Self { pid, threads: tids.into_iter().take(THREADS_MAX).map(thread).collect() }
+        let arguments = process_info::stat_field(pid, 48).and_then(|address| address.parse().ok());
+        Self { pid, arguments, threads: tids.into_iter().take(THREADS_MAX).map(thread).collect() }
     }
 
     /// A file of /proc/PID.

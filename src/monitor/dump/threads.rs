@@ -53,11 +53,8 @@ fn crashing(
     let (instruction, stack_pointer) = (context.get_instruction_pointer(), context.get_stack_pointer());
     let mut registers = RawContextCPU::default();
     context.fill_cpu_context(&mut registers);
-    let stack = Stack {
-        pointer: stack_pointer as u64,
-        limit: CRASHING_STACK_MAX,
-        thread_pointer: now.and_then(thread_pointer),
-    };
+    let stack =
+        Stack { pointer: stack_pointer as u64, limit: CRASHING_STACK_MAX, own_data: now.and_then(thread_pointer) };
     let stack = stack.write(builder, target, maps);
     if let Some((start, end)) = maps.around(instruction as u64, AROUND_INSTRUCTION) {
         let _ = builder.memory(target, start, end);
@@ -77,7 +74,7 @@ fn other(
     let Some(info) = &thread.registers else {
         return Ok(raw(thread.tid, MDMemoryDescriptor::default(), MDLocationDescriptor::default()));
     };
-    let stack = Stack { pointer: info.stack_pointer as u64, limit, thread_pointer: thread_pointer(info) };
+    let stack = Stack { pointer: info.stack_pointer as u64, limit, own_data: thread_pointer(info) };
     let stack = stack.write(builder, target, maps);
     let mut registers = RawContextCPU::default();
     info.fill_cpu_context(&mut registers);
@@ -106,7 +103,8 @@ fn put(builder: &mut Builder, registers: RawContextCPU) -> Result<MDLocationDesc
 struct Stack {
     pointer: u64,
     limit: u64,
-    thread_pointer: Option<u64>,
+    /// Where the thread's own data begins, which is in the same mapping and no stack.
+    own_data: Option<u64>,
 }
 
 impl Stack {
@@ -118,7 +116,7 @@ impl Stack {
             return none;
         }
         let bottom = self.pointer.saturating_sub(RED_ZONE);
-        let Some((start, end)) = maps.stack(bottom, self.limit, self.thread_pointer) else { return none };
+        let Some((start, end)) = maps.stack(bottom, self.limit, [self.own_data, target.arguments]) else { return none };
         builder.memory(target, start, end).unwrap_or_else(|error| {
             builder.note(format!("stack at {start:#x}: {error}"));
             none
