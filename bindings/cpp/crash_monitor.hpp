@@ -90,6 +90,12 @@ public:
         return *this;
     }
 
+    // The dump directory keeps the newest dumps, up to so many files and bytes.
+    config &retention(std::uint32_t files, std::uint64_t bytes) {
+        detail::check(cm_config_set_retention(get(), files, bytes));
+        return *this;
+    }
+
     // For the functions of crash_monitor.h. This object stays the owner.
     cm_config *get() const noexcept { return handle_.get(); }
 

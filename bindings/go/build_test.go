@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -31,7 +32,7 @@ func TestGoCodeHasItsOwnRange(t *testing.T) {
 	}
 }
 
-// The quick start of the package comment, pasted into a module that README.md's commands make.
+// The program of the package comment.
 func TestQuickStart(t *testing.T) {
 	binding, err := os.Getwd()
 	if err != nil {
@@ -55,13 +56,14 @@ func TestQuickStart(t *testing.T) {
 	if host.ending() != "exit status 0" || host.stderr != "" {
 		t.Errorf("ended with %q\n%s", host.ending(), host.stderr)
 	}
-	if len(glob(t, dir, "crashes")) != 1 {
-		t.Error("there is no dump directory")
+	if dirs, files := glob(t, dir, "crashes"), glob(t, dir, "crashes/*"); len(dirs) != 1 || len(files) != 0 {
+		t.Errorf("found %v and %v, want an empty dump directory", dirs, files)
 	}
 }
 
 // quickStart returns the first code block of the package comment.
 func quickStart(t *testing.T) string {
+	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "doc.go", nil, parser.ParseComments)
 	if err != nil {
 		t.Fatal(err)
@@ -73,4 +75,25 @@ func quickStart(t *testing.T) string {
 	}
 	t.Fatal("the package comment holds no code")
 	return ""
+}
+
+// The commands of README.md, in the root of the source tree.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(readme), "```sh\n")
+	commands, _, _ = strings.Cut(commands, "```")
+
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	shell := run(t, filepath.Join("..", ".."), "/bin/sh", "-c", commands)
+	waitFor(t, "the monitor to end", func() bool { return len(glob(t, dir, "*/crashes/*.sock*")) == 0 })
+	if !strings.Contains(shell.stderr, "SIGSEGV: segmentation violation\n") {
+		t.Errorf("the program does not crash:\n%s", shell.stderr)
+	}
+	if dumps := glob(t, dir, "*/crashes/try-*.dmp"); len(dumps) != 1 {
+		t.Errorf("found %v, want one dump", dumps)
+	}
 }

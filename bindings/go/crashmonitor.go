@@ -50,6 +50,10 @@ func RunMonitor() (ran bool, err error) {
 
 // Uninstall disarms this process: the signal handlers that were there before Install are put back and the monitor is
 // told goodbye. Install may be called again. Where nothing is installed it returns [ErrNotInstalled].
+//
+// A program calls it last when it ends in good order. Go runs none of C's exit handlers, which would say goodbye, and
+// before Linux 6.15 the monitor cannot tell such an end from a sudden one: it leaves a record, a .json file, in the dump
+// directory.
 func Uninstall() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

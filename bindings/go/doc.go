@@ -23,6 +23,7 @@
 //			log.Print(err) // The program goes on without dumps.
 //		}
 //		// The program's own work.
+//		_ = crashmonitor.Uninstall() // Not deferred: an end by panic is not in good order.
 //	}
 //
 // Without RunMonitor the monitor is the executable crash-monitor, which is found beside the shared library, in ../bin
@@ -40,7 +41,8 @@
 // # What is a crash
 //
 // SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT or SIGTRAP, in any thread. A Go panic is none, unless GOTRACEBACK=crash
-// (or debug.SetTraceback) has it end with SIGABRT: then a panic that nobody recovers leaves a dump too.
+// (or debug.SetTraceback) has it end with SIGABRT: then a panic that nobody recovers leaves a dump too. Without it such
+// a panic leaves a record of the process's death, a .json file in the dump directory.
 //
 // A fault in Go code, such as a nil dereference, counts as a crash also where it is recovered, and is then the last
 // one that is reported.

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import os
 import threading
-from ctypes import c_uint32
-from typing import Optional, Union
+from typing import Optional, Tuple, Union
 
 from . import _app_name, _monitor_program, _threads
 from ._library import CM_ERR_INVALID_ARGUMENT, __version__, lib
@@ -55,6 +54,7 @@ def install(
     monitor_path: Optional[StrOrBytesPath] = None,
     monitor_log: Optional[StrOrBytesPath] = None,
     deadline_ms: Optional[int] = None,
+    retention: Optional[Tuple[int, int]] = None,
 ) -> None:
     """Arms this process: from now on a crash leaves a minidump in `dump_dir`.
 
@@ -68,6 +68,8 @@ def install(
     monitor_log: a file that a monitor started by this process appends its log to; none by default.
     deadline_ms: how long a crashing process waits for its dump, and this call for a monitor, in milliseconds, 100 to
         600000; 10000 by default.
+    retention: how many dumps, and how many bytes of them, the directory keeps, each at least 1; the monitor removes the
+        oldest. (100, 1 GiB) by default.
 
     A second call with the same arguments changes nothing. The calling thread, and every thread that `threading`
     starts from now on, gets what `thread_init` gives.
@@ -80,18 +82,19 @@ def install(
     if monitor_path is None and _monitor_program.known_to_library() is None:
         monitor_path = _monitor_program.known_to_python()
     settings = (
-        (lib.cm_config_set_app_name, _optional_bytes(app_name)),
-        (lib.cm_config_set_monitor_path, _optional_bytes(monitor_path)),
-        (lib.cm_config_set_monitor_log, _optional_bytes(monitor_log)),
-        (lib.cm_config_set_deadline_ms, None if deadline_ms is None else _uint32(deadline_ms)),
+        (lib.cm_config_set_app_name, None if app_name is None else (_bytes(app_name),)),
+        (lib.cm_config_set_monitor_path, None if monitor_path is None else (_bytes(monitor_path),)),
+        (lib.cm_config_set_monitor_log, None if monitor_log is None else (_bytes(monitor_log),)),
+        (lib.cm_config_set_deadline_ms, None if deadline_ms is None else (_unsigned(deadline_ms, 32),)),
+        (lib.cm_config_set_retention, retention and (_unsigned(retention[0], 32), _unsigned(retention[1], 64))),
     )
     config = lib.cm_config_new(_bytes(dump_dir), _optional_bytes(socket_path))
     if not config:  # Which tells no status; a path was empty or too long.
         raise _last_error(CM_ERR_INVALID_ARGUMENT)
     try:
-        for setter, value in settings:
-            if value is not None:
-                _check(setter(config, value))
+        for setter, values in settings:
+            if values is not None:
+                _check(setter(config, *values))
         with _lock:
             _check(lib.cm_install_with(config))
             _threads.attach()
@@ -147,7 +150,7 @@ def _optional_bytes(value: Optional[StrOrBytesPath]) -> Optional[bytes]:
     return None if value is None else _bytes(value)
 
 
-def _uint32(value: int) -> int:
-    if c_uint32(value).value != value:  # ctypes would cut it off.
-        raise ValueError(f"{value} does not fit in 32 bits without a sign")
+def _unsigned(value: int, bits: int) -> int:
+    if not 0 <= value < 1 << bits:  # ctypes would cut it off.
+        raise ValueError(f"{value} does not fit in {bits} bits without a sign")
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import c_char_p, c_int32, c_uint32, c_void_p
+from ctypes import c_char_p, c_int32, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
 __version__ = "0.1.0"
@@ -28,6 +28,7 @@ _FUNCTIONS = {
     "cm_config_set_monitor_path": (c_int32, [c_void_p, c_char_p]),
     "cm_config_set_monitor_log": (c_int32, [c_void_p, c_char_p]),
     "cm_config_set_deadline_ms": (c_int32, [c_void_p, c_uint32]),
+    "cm_config_set_retention": (c_int32, [c_void_p, c_uint32, c_uint64]),
 }
 
 
