@@ -39,6 +39,17 @@
 #define CM_VERSION_PATCH 0
 
 /**
+ * For `cm_config_set_strategy`: a fault is reported, then the handler that was there before `cm_install` gets its turn.
+ */
+#define CM_STRATEGY_REPORT_FIRST 0
+
+/**
+ * For `cm_config_set_strategy`: the handler that was there before `cm_install` gets a fault first. Where it makes the
+ * thread go on elsewhere (another program counter or stack pointer) the fault was its own business; else it is reported.
+ */
+#define CM_STRATEGY_PREVIOUS_FIRST 1
+
+/**
  * Settings for `cm_install_with`, made by `cm_config_new` and freed by `cm_config_free`. Opaque. One object may be
  * used by one thread at a time; different objects are independent.
  */
@@ -132,6 +143,11 @@ typedef int32_t cm_status;
  */
 #define CM_ERR_INTERNAL 15
 
+/**
+ * A limit of the library is reached; `cm_last_error` says which.
+ */
+#define CM_ERR_LIMIT 16
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -176,7 +192,7 @@ const char *cm_status_text(cm_status status);
  * its last host has gone and returns `CM_OK`, or an error: `CM_ERR_COMMAND_LINE`, `CM_ERR_SOCKET`, `CM_ERR_SYSTEM`.
  * In any other process it returns `CM_NOT_A_MONITOR` at once, and `cm_install` knows from then on that this program
  * can be started as a monitor.
- * Threads: the first one, before there are others. Signal handlers: no. Before `cm_install`: yes, that is its place.
+ * Threads: the first one, before the program starts threads of its own. Signal handlers: no. Before `cm_install`: yes, that is its place.
  */
 cm_status cm_run_monitor(void);
 
@@ -193,7 +209,8 @@ cm_status cm_run_monitor(void);
  * its own, is not a child of this process, and ends by itself after its last host. A stale socket is replaced;
  * anything else that lies at `socket_path` is left alone and refused.
  *
- * A second call with the same arguments returns `CM_OK` and changes nothing. The calling thread gets an alternate
+ * A second call with the same arguments returns `CM_OK` and changes nothing, except that it puts our handlers in front
+ * again where others have replaced them, and connects anew where the monitor has gone. The calling thread gets an alternate
  * signal stack, as by `cm_thread_init`.
  *
  * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_ALREADY_INSTALLED` (other arguments
@@ -226,6 +243,31 @@ cm_status cm_install_with(const cm_config *config);
  * Threads: any; calls wait for each other. Signal handlers: no.
  */
 cm_status cm_uninstall(void);
+
+/**
+ * Says whether this process is armed: installed, and our handler still that of every crash signal. Runtimes and
+ * libraries replace handlers behind one's back; `cm_install` with the same arguments as before then puts ours in front
+ * again, with theirs as the ones that get their turn after it.
+ *
+ * Returns `CM_OK`; `CM_ERR_NOT_INSTALLED`; `CM_ERR_HANDLER` where a handler was replaced, with the signals in
+ * `cm_last_error`. A handler that passes its signals on to ours does no harm.
+ * Threads: any; calls wait for each other. Signal handlers: no. Before `cm_install`: yes.
+ */
+cm_status cm_is_armed(void);
+
+/**
+ * Names code of a language runtime that deals with its own faults: a SIGSEGV, SIGBUS or SIGFPE raised by an instruction
+ * in it goes to the handler that was there before `cm_install`, unchanged, and leaves no dump. Go's binding calls this
+ * with Go's text segment, where a nil dereference becomes a panic. Where no handler was there before, it is a crash as
+ * any other.
+ *
+ * `begin`, `end`: addresses of the first instruction and of the one behind the last. There can be 16 ranges, and none is
+ * taken back; the same one twice counts once.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` (`end` not above `begin`) or `CM_ERR_LIMIT`.
+ * Threads: any; calls wait for each other. Signal handlers: no. Before `cm_install`: yes.
+ */
+cm_status cm_add_runtime_code(const void *begin,
+                              const void *end);
 
 /**
  * Makes a configuration with every setting at its default.
@@ -326,6 +368,21 @@ cm_status cm_config_set_deadline_ms(cm_config *config,
 cm_status cm_config_set_retention(cm_config *config,
                                   uint32_t files,
                                   uint64_t bytes);
+
+/**
+ * Sets who looks at a fault of the processor (SIGSEGV, SIGBUS or SIGFPE) first. Default: `CM_STRATEGY_REPORT_FIRST`.
+ * For runtimes that use such faults themselves and whose code has no fixed range (a Java virtual machine, .NET, V8):
+ * `CM_STRATEGY_PREVIOUS_FIRST`. For Go see `cm_add_runtime_code`.
+ *
+ * `strategy`: one of the two.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live.
+ */
+cm_status cm_config_set_strategy(cm_config *config,
+                                 int32_t strategy);
 
 /**
  * Gives the calling thread an alternate signal stack, so that a stack overflow in it can be reported: a handler

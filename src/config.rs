@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::handler::Strategy;
 use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_SOCKET};
 
 /// Longest socket path the kernel takes: `sun_path` is 108 bytes with its NUL (unix(7)).
@@ -35,6 +36,7 @@ pub struct Config {
     deadline: Duration,
     keep_files: u32,
     keep_bytes: u64,
+    strategy: Strategy,
 }
 
 impl Config {
@@ -49,6 +51,7 @@ impl Config {
             deadline: DEADLINE_DEFAULT,
             keep_files: KEEP_FILES_DEFAULT,
             keep_bytes: KEEP_BYTES_DEFAULT,
+            strategy: Strategy::ReportFirst,
         })
     }
 
@@ -100,6 +103,20 @@ impl Config {
         Ok(())
     }
 
+    /// Who looks at a fault first, by its number in the C API: 0, we do; 1, the handler before us does.
+    pub fn set_strategy(&mut self, number: i32) -> Result<()> {
+        self.strategy = match number {
+            0 => Strategy::ReportFirst,
+            1 => Strategy::PreviousFirst,
+            _ => {
+                return Err(invalid(format!(
+                    "strategy {number} is unknown: give CM_STRATEGY_REPORT_FIRST (0) or CM_STRATEGY_PREVIOUS_FIRST (1)"
+                )));
+            }
+        };
+        Ok(())
+    }
+
     /// The settings that an installation goes by: absolute paths, defaults filled in.
     pub(crate) fn resolve(&self) -> Result<Settings> {
         let dump_dir = absolute("dump_dir", &self.dump_dir)?;
@@ -117,6 +134,7 @@ impl Config {
             deadline: self.deadline,
             keep_files: self.keep_files,
             keep_bytes: self.keep_bytes,
+            strategy: self.strategy,
         })
     }
 }
@@ -132,6 +150,7 @@ pub(crate) struct Settings {
     pub deadline: Duration,
     pub keep_files: u32,
     pub keep_bytes: u64,
+    pub strategy: Strategy,
 }
 
 /// Refuses a socket path that no socket address can hold.

@@ -33,5 +33,5 @@ mod wire;
 
 pub use config::Config;
 pub use error::{Error, Result};
-pub use install::{init_thread, install, uninstall};
+pub use install::{add_runtime_code, init_thread, install, is_armed, uninstall};
 pub use status::*;

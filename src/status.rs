@@ -41,6 +41,8 @@ pub const CM_ERR_SYSTEM: cm_status = 13;
 pub const CM_ERR_COMMAND_LINE: cm_status = 14;
 /// A defect in crash-monitor itself was caught at the boundary. Please report it.
 pub const CM_ERR_INTERNAL: cm_status = 15;
+/// A limit of the library is reached; `cm_last_error` says which.
+pub const CM_ERR_LIMIT: cm_status = 16;
 
 /// One row of the table.
 struct Row {
@@ -78,6 +80,7 @@ const TABLE: &[Row] = &[
     row!(CM_ERR_SYSTEM, "a system call failed"),
     row!(CM_ERR_COMMAND_LINE, "the monitor's command line is not valid"),
     row!(CM_ERR_INTERNAL, "a defect in crash-monitor was caught"),
+    row!(CM_ERR_LIMIT, "a limit of the library is reached"),
 ];
 
 /// The name and meaning of a code; a text of its own for a code that is in no row.

@@ -39,6 +39,10 @@ var crashes = []crash{
 		"exit status 2", traceback("SIGSEGV", segvMapErr),
 	},
 	{
+		"after recovered faults", syscall.SIGSEGV, segvMapErr, 0xdead000, "host", mark,
+		"exit status 2", traceback("SIGSEGV", segvMapErr),
+	},
+	{
 		"C thread", syscall.SIGSEGV, segvMapErr, 0xdead000, "host", mark,
 		"segmentation fault", "^$",
 	},

@@ -4,11 +4,16 @@ package crashmonitor
 // #include <crash_monitor.h>
 import "C"
 
-import "runtime"
+import (
+	"runtime"
+	"unsafe"
+
+	"crashmonitor/internal/runtimetext"
+)
 
 // Install arms this process: from now on a crash makes the monitor write a minidump to dumpDir.
 //
-// dumpDir is made, with mode 0700, where it does not exist; its parents have to exist. socketPath is where the monitor
+// dumpDir is made, with missing parents, all with mode 0700. socketPath is where the monitor
 // listens, at most 107 bytes; "" means monitor.sock in dumpDir. Both are made absolute at once.
 //
 // A monitor that listens at socketPath is used; where none does, one is started, and Install waits until it is ready.
@@ -29,7 +34,21 @@ func Install(dumpDir, socketPath string, options ...Option) error {
 			return err
 		}
 	}
+	if err := leaveGoItsFaults(); err != nil {
+		return err
+	}
 	return check(C.cm_install_with(config.c))
+}
+
+// leaveGoItsFaults lets Go's own handler have the faults of Go code, which it turns into panics.
+func leaveGoItsFaults() error {
+	begin, end := runtimetext.Range()
+	return check(C.cm_add_runtime_code(codeAddress(begin), codeAddress(end)))
+}
+
+// codeAddress is for addresses outside Go's heap: the conversion that go vet warns of is for those inside.
+func codeAddress(address uintptr) unsafe.Pointer {
+	return *(*unsafe.Pointer)(unsafe.Pointer(&address))
 }
 
 // RunMonitor serves as the monitor if this process was started as one, and says whether it was. A program that is to
@@ -52,8 +71,8 @@ func RunMonitor() (ran bool, err error) {
 // told goodbye. Install may be called again. Where nothing is installed it returns [ErrNotInstalled].
 //
 // A program calls it last when it ends in good order. Go runs none of C's exit handlers, which would say goodbye, and
-// before Linux 6.15 the monitor cannot tell such an end from a sudden one: it leaves a record, a .json file, in the dump
-// directory.
+// before Linux 6.15 the monitor cannot tell such an end from a sudden one: it leaves a record, a .json file, in the
+// dump directory.
 func Uninstall() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -44,8 +44,8 @@
 // (or debug.SetTraceback) has it end with SIGABRT: then a panic that nobody recovers leaves a dump too. Without it such
 // a panic leaves a record of the process's death, a .json file in the dump directory.
 //
-// A fault in Go code, such as a nil dereference, counts as a crash also where it is recovered, and is then the last
-// one that is reported.
+// A fault in Go code, such as a nil dereference, is Go's own business: it becomes a panic, which leaves no dump, be it
+// recovered or not.
 //
 // An overflow of C's stack is reported in Go's own threads; a thread that C code makes has to call cm_thread_init
 // first.

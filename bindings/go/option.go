@@ -65,6 +65,14 @@ func WithDeadline(deadline time.Duration) Option {
 	}
 }
 
+// WithRetention sets how many dumps the dump directory keeps: after each new one the monitor removes the oldest until
+// both limits hold; the newest always stays. Each at least 1; default 100 files and 1 GiB.
+func WithRetention(files uint32, bytes uint64) Option {
+	return func(config *config) error {
+		return check(C.cm_config_set_retention(config.c, C.uint32_t(files), C.uint64_t(bytes)))
+	}
+}
+
 func newConfig(dumpDir, socketPath string) (*config, error) {
 	dir, err := cString("dump directory", dumpDir)
 	if err != nil {

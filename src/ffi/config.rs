@@ -141,3 +141,28 @@ pub unsafe extern "C" fn cm_config_set_retention(config: *mut cm_config, files: 
         config.inner.set_retention(files, bytes)
     })
 }
+
+/// For `cm_config_set_strategy`: a fault is reported, then the handler that was there before `cm_install` gets its turn.
+pub const CM_STRATEGY_REPORT_FIRST: i32 = 0;
+/// For `cm_config_set_strategy`: the handler that was there before `cm_install` gets a fault first. Where it makes the
+/// thread go on elsewhere (another program counter or stack pointer) the fault was its own business; else it is reported.
+pub const CM_STRATEGY_PREVIOUS_FIRST: i32 = 1;
+
+/// Sets who looks at a fault of the processor (SIGSEGV, SIGBUS or SIGFPE) first. Default: `CM_STRATEGY_REPORT_FIRST`.
+/// For runtimes that use such faults themselves and whose code has no fixed range (a Java virtual machine, .NET, V8):
+/// `CM_STRATEGY_PREVIOUS_FIRST`. For Go see `cm_add_runtime_code`.
+///
+/// `strategy`: one of the two.
+/// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_strategy(config: *mut cm_config, strategy: i32) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let config = unsafe { args::exclusive("config", config)? };
+        config.inner.set_strategy(strategy)
+    })
+}

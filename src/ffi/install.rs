@@ -1,6 +1,6 @@
 //! Arming and disarming the process.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use super::{args, cm_config, guard};
 use crate::config::Config;
@@ -19,7 +19,8 @@ use crate::status::cm_status;
 /// its own, is not a child of this process, and ends by itself after its last host. A stale socket is replaced;
 /// anything else that lies at `socket_path` is left alone and refused.
 ///
-/// A second call with the same arguments returns `CM_OK` and changes nothing. The calling thread gets an alternate
+/// A second call with the same arguments returns `CM_OK` and changes nothing, except that it puts our handlers in front
+/// again where others have replaced them, and connects anew where the monitor has gone. The calling thread gets an alternate
 /// signal stack, as by `cm_thread_init`.
 ///
 /// Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_ALREADY_INSTALLED` (other arguments
@@ -63,4 +64,30 @@ pub unsafe extern "C" fn cm_install_with(config: *const cm_config) -> cm_status 
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_uninstall() -> cm_status {
     guard::status(install::uninstall)
+}
+
+/// Says whether this process is armed: installed, and our handler still that of every crash signal. Runtimes and
+/// libraries replace handlers behind one's back; `cm_install` with the same arguments as before then puts ours in front
+/// again, with theirs as the ones that get their turn after it.
+///
+/// Returns `CM_OK`; `CM_ERR_NOT_INSTALLED`; `CM_ERR_HANDLER` where a handler was replaced, with the signals in
+/// `cm_last_error`. A handler that passes its signals on to ours does no harm.
+/// Threads: any; calls wait for each other. Signal handlers: no. Before `cm_install`: yes.
+#[unsafe(no_mangle)]
+pub extern "C" fn cm_is_armed() -> cm_status {
+    guard::status(install::is_armed)
+}
+
+/// Names code of a language runtime that deals with its own faults: a SIGSEGV, SIGBUS or SIGFPE raised by an instruction
+/// in it goes to the handler that was there before `cm_install`, unchanged, and leaves no dump. Go's binding calls this
+/// with Go's text segment, where a nil dereference becomes a panic. Where no handler was there before, it is a crash as
+/// any other.
+///
+/// `begin`, `end`: addresses of the first instruction and of the one behind the last. There can be 16 ranges, and none is
+/// taken back; the same one twice counts once.
+/// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` (`end` not above `begin`) or `CM_ERR_LIMIT`.
+/// Threads: any; calls wait for each other. Signal handlers: no. Before `cm_install`: yes.
+#[unsafe(no_mangle)]
+pub extern "C" fn cm_add_runtime_code(begin: *const c_void, end: *const c_void) -> cm_status {
+    guard::status(|| install::add_runtime_code(begin.addr(), end.addr()))
 }

@@ -6,7 +6,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::Frozen;
+use super::frozen::{Frozen, Strategy};
+use super::runtime_code;
 use crate::sys::raw::{self, Deadline};
 use crate::sys::signals::{self, Dispositions, Handler};
 
@@ -48,7 +49,7 @@ pub(super) extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context
 }
 
 fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
-    if was_ignored(frozen, signal, info) {
+    if was_ignored(frozen, signal, info) || is_the_runtimes(frozen, signal, info, context) {
         return;
     }
     match claim() {
@@ -81,6 +82,47 @@ fn was_ignored(frozen: &Frozen, signal: i32, info: *const libc::siginfo_t) -> bo
     sent && frozen.previous.of(signal).sa_sigaction == libc::SIG_IGN
 }
 
+/// Whether a language runtime's own handler, which was there before us, has dealt with the fault: for one in the code it
+/// gave us it always has; with [`Strategy::PreviousFirst`] it has where it made the thread go on elsewhere.
+fn is_the_runtimes(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) -> bool {
+    // SAFETY: the kernel's siginfo for this signal.
+    let raised = unsafe { (*info).si_code } > 0 && matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE);
+    let previous = frozen.previous.of(signal);
+    let has_handler = !matches!(previous.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN);
+    if !raised || !has_handler {
+        return false;
+    }
+    let position = Position::of(context);
+    if runtime_code::contains(position.instruction) {
+        pass_on(previous.sa_sigaction, signal, info, context);
+        return true;
+    }
+    if frozen.strategy == Strategy::PreviousFirst {
+        pass_on(previous.sa_sigaction, signal, info, context);
+        return Position::of(context) != position;
+    }
+    false
+}
+
+/// Where a thread goes on when its handler returns.
+#[derive(PartialEq, Eq)]
+struct Position {
+    instruction: usize,
+    stack: usize,
+}
+
+impl Position {
+    fn of(context: *const c_void) -> Self {
+        // SAFETY: the kernel's context for this signal, which a handler may have changed but not taken away.
+        let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
+        #[cfg(target_arch = "x86_64")]
+        let (instruction, stack) = (machine.gregs[libc::REG_RIP as usize], machine.gregs[libc::REG_RSP as usize]);
+        #[cfg(target_arch = "aarch64")]
+        let (instruction, stack) = (machine.pc, machine.sp);
+        Self { instruction: instruction as usize, stack: stack as usize }
+    }
+}
+
 enum Claim {
     /// This thread reports.
     First,
@@ -108,10 +150,11 @@ fn claim() -> Claim {
     }
 }
 
-fn pass_on(inner: usize, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the address of crash-handler's handler, which it installed with SA_SIGINFO.
-    let inner = unsafe { std::mem::transmute::<usize, Handler>(inner) };
-    inner(signal, info, context);
+/// Calls another handler, crash-handler's or one that was there before us.
+fn pass_on(handler: usize, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: a handler's address, as sigaction(2) gave it. One set without SA_SIGINFO ignores the further arguments.
+    let handler = unsafe { std::mem::transmute::<usize, Handler>(handler) };
+    handler(signal, info, context);
 }
 
 /// Has the kernel deliver the signal again, as it was, when this handler returns. Without that, a signal that was sent

@@ -16,6 +16,15 @@ pub(crate) struct CrashLink {
     pub identity: FileIdentity,
 }
 
+/// Who looks at a fault first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    /// We do; then the handlers before us.
+    ReportFirst,
+    /// The handler before us does; a fault that it has not dealt with is reported.
+    PreviousFirst,
+}
+
 /// Everything the handler needs.
 pub(crate) struct Frozen {
     /// The process that installed; a forked child has another one, and then the link is its parent's.
@@ -27,6 +36,7 @@ pub(crate) struct Frozen {
     /// For connecting anew: the address, and the whole hello message of a crash connection.
     pub address: SocketAddress,
     pub hello: Vec<u8>,
+    pub strategy: Strategy,
     /// All the host's waiting together.
     pub deadline: Duration,
     /// The monitor to start where none can be reached.

@@ -14,8 +14,10 @@ mod front;
 mod frozen;
 mod link;
 mod report;
+mod runtime_code;
 
-pub(crate) use frozen::{CrashLink, Frozen};
+pub(crate) use frozen::{CrashLink, Frozen, Strategy};
+pub(crate) use runtime_code::{RANGES_MAX, add as add_runtime_code};
 
 use crash_handler::{CrashEventResult, CrashHandler};
 
@@ -70,6 +72,11 @@ pub(crate) fn arm(frozen: Frozen) -> Result<Armed, ArmError> {
         return Err(ArmError::Sigaction(error));
     }
     Ok(Armed { inner })
+}
+
+/// The crash signals whose handler is not ours any more. Not for signal handlers.
+pub(crate) fn taken_over() -> Vec<i32> {
+    signals::CRASH_SIGNALS.into_iter().filter(|signal| !signals::is_handled_by(*signal, front::handle)).collect()
 }
 
 /// Puts back the dispositions that were there before [`arm`], where ours are still the installed ones. Not for signal

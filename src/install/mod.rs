@@ -12,7 +12,10 @@ use std::time::Duration;
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
 use crate::handler::{self, Armed, CrashLink, Frozen};
-use crate::status::{CM_ERR_ALREADY_INSTALLED, CM_ERR_HANDLER, CM_ERR_NOT_INSTALLED, CM_ERR_SOCKET, CM_ERR_TIMEOUT};
+use crate::status::{
+    CM_ERR_ALREADY_INSTALLED, CM_ERR_HANDLER, CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NOT_INSTALLED,
+    CM_ERR_NULL_ARGUMENT, CM_ERR_SOCKET, CM_ERR_TIMEOUT,
+};
 use crate::sys::raw::{self, Deadline, FileIdentity, SocketAddress};
 use crate::sys::signals::Dispositions;
 use crate::wire::{self, Role};
@@ -41,42 +44,73 @@ fn installed() -> MutexGuard<'static, Option<Installation>> {
 pub fn install(config: &Config) -> Result<()> {
     let settings = config.resolve()?;
     let mut installed = installed();
-    if let Some(before) = &*installed {
-        return same_again(&before.settings, &settings);
+    if let Some(before) = installed.as_ref() {
+        refuse_other(&before.settings, &settings)?;
+        if handler::taken_over().is_empty() && before.monitor_is_there() {
+            return Ok(());
+        }
+        // Another one in its place; should that fail, this one is gone too, and the error says so.
+        installed.take().into_iter().for_each(Installation::remove);
     }
-    dump_dir::make(&settings.dump_dir)?;
-    init_thread()?;
-    let deadline = Deadline::after(settings.deadline);
-    let program = monitor_program::find(&settings)?;
-    let connection = match connect::to_living_monitor(&settings, deadline)? {
-        Some(connection) => connection,
-        None => start::and_connect(&settings, &program, deadline)?,
-    };
-    let control = connect::control(&settings)?;
-    let identity = raw::identity(connection.link.as_raw_fd())
-        .map_err(|errno| Error::system("cannot examine the crash connection", errno))?;
-    raw::allow_tracer(connection.monitor_pid);
-    let frozen = Frozen {
-        pid: raw::getpid(),
-        link: CrashLink { fd: connection.link.as_raw_fd(), identity },
-        monitor_pid: connection.monitor_pid,
-        uid: rustix::process::geteuid().as_raw(),
-        address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
-        hello: connect::hello_message(&settings, Role::Crash),
-        deadline: settings.deadline,
-        monitor: program.ok(),
-        previous: Dispositions::current(),
-    };
-    let armed = handler::arm(frozen).map_err(|error| {
-        raw::allow_tracer(0);
-        Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}"))
-    })?;
+    *installed = Some(Installation::make(settings)?);
     say_goodbye_at_exit();
-    *installed = Some(Installation { settings, armed, control, link: connection.link, identity, pid: raw::getpid() });
     Ok(())
 }
 
-fn same_again(before: &Settings, now: &Settings) -> Result<()> {
+impl Installation {
+    fn make(settings: Settings) -> Result<Self> {
+        dump_dir::make(&settings.dump_dir)?;
+        init_thread()?;
+        let deadline = Deadline::after(settings.deadline);
+        let program = monitor_program::find(&settings)?;
+        let connection = match connect::to_living_monitor(&settings, deadline)? {
+            Some(connection) => connection,
+            None => start::and_connect(&settings, &program, deadline)?,
+        };
+        let control = connect::control(&settings)?;
+        let identity = raw::identity(connection.link.as_raw_fd())
+            .map_err(|errno| Error::system("cannot examine the crash connection", errno))?;
+        raw::allow_tracer(connection.monitor_pid);
+        let frozen = Frozen {
+            pid: raw::getpid(),
+            link: CrashLink { fd: connection.link.as_raw_fd(), identity },
+            monitor_pid: connection.monitor_pid,
+            uid: rustix::process::geteuid().as_raw(),
+            address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
+            hello: connect::hello_message(&settings, Role::Crash),
+            strategy: settings.strategy,
+            deadline: settings.deadline,
+            monitor: program.ok(),
+            previous: Dispositions::current(),
+        };
+        let armed = handler::arm(frozen).map_err(|error| {
+            raw::allow_tracer(0);
+            Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}"))
+        })?;
+        Ok(Self { settings, armed, control, link: connection.link, identity, pid: raw::getpid() })
+    }
+
+    /// Disarms, and says goodbye to the monitor.
+    fn remove(self) {
+        self.say_goodbye();
+        let link_is_ours = self.link_is_ours();
+        let Self { armed, control, link, .. } = self;
+        handler::disarm(armed);
+        raw::allow_tracer(0);
+        if !link_is_ours {
+            // The host has closed its descriptors and may have given our numbers to something else, which closing them
+            // would hit.
+            std::mem::forget((control, link));
+        }
+    }
+
+    /// Whether the link is this process's own and the monitor has not closed it.
+    fn monitor_is_there(&self) -> bool {
+        self.pid == raw::getpid() && self.link_is_ours() && !raw::is_hung_up(self.link.as_raw_fd())
+    }
+}
+
+fn refuse_other(before: &Settings, now: &Settings) -> Result<()> {
     if before == now {
         return Ok(());
     }
@@ -94,20 +128,46 @@ fn same_again(before: &Settings, now: &Settings) -> Result<()> {
 
 /// Disarms the process and says goodbye to the monitor.
 pub fn uninstall() -> Result<()> {
-    let installation = installed().take().ok_or_else(|| {
-        Error::new(CM_ERR_NOT_INSTALLED, "not installed in this process: cm_install comes before cm_uninstall")
-    })?;
-    installation.say_goodbye();
-    let link_is_ours = installation.link_is_ours();
-    let Installation { armed, control, link, .. } = installation;
-    handler::disarm(armed);
-    raw::allow_tracer(0);
-    if !link_is_ours {
-        // The host has closed its descriptors and may have given our numbers to something else, which closing them
-        // would hit.
-        std::mem::forget((control, link));
-    }
+    let installation = installed().take().ok_or_else(|| not_installed("cm_uninstall"))?;
+    installation.remove();
     Ok(())
+}
+
+/// Whether the process is installed and its handlers are still ours.
+pub fn is_armed() -> Result<()> {
+    if installed().is_none() {
+        return Err(not_installed("cm_is_armed"));
+    }
+    let taken_over = handler::taken_over();
+    if taken_over.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        CM_ERR_HANDLER,
+        format!("somebody has replaced the handlers of signals {taken_over:?}: cm_install puts ours in front again"),
+    ))
+}
+
+/// Faults in `begin..end` are a runtime's own business.
+pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
+    if begin == 0 || end == 0 {
+        return Err(Error::new(CM_ERR_NULL_ARGUMENT, "begin or end of the code is NULL: give addresses"));
+    }
+    if end <= begin {
+        return Err(Error::new(
+            CM_ERR_INVALID_ARGUMENT,
+            format!("code from {begin:#x} to {end:#x} is empty: the end lies above the begin"),
+        ));
+    }
+    let _one_at_a_time = installed();
+    if handler::add_runtime_code(begin, end) {
+        return Ok(());
+    }
+    Err(Error::new(CM_ERR_LIMIT, format!("{} ranges of runtime code are given already", handler::RANGES_MAX)))
+}
+
+fn not_installed(call: &str) -> Error {
+    Error::new(CM_ERR_NOT_INSTALLED, format!("not installed in this process: cm_install comes before {call}"))
 }
 
 impl Installation {

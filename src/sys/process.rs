@@ -3,6 +3,9 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use rustix::event::EventfdFlags;
 
 use super::raw;
 
@@ -30,20 +33,37 @@ pub(crate) fn own_file() -> Option<std::path::PathBuf> {
     if path.components().count() > 1 { path.canonicalize().ok() } else { std::env::current_exe().ok() }
 }
 
-/// Ignores the signals that a terminal sends to everybody, blocks `SIGTERM` and gives a descriptor that becomes
-/// readable when it is sent (signalfd(2)).
+/// Ignores the signals that a terminal sends to everybody, and gives a descriptor that becomes readable when `SIGTERM`
+/// is sent. By a handler and not by signalfd(2), for which every thread would have to block the signal: a program in Go
+/// that is its own monitor has threads that do not.
 pub(crate) fn termination_signal() -> io::Result<OwnedFd> {
-    // SAFETY: valid signals and live signal sets throughout.
+    let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    TERMINATION.store(event.as_raw_fd(), Ordering::Relaxed);
+    // SAFETY: valid signals, a live sigaction of which all-zero bytes are a valid value, and a handler that calls
+    // nothing but write(2).
     unsafe {
         for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE] {
             libc::signal(signal, libc::SIG_IGN);
         }
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigaddset(&raw mut set, libc::SIGTERM);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
-        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_termination as *const () as usize;
+        action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
+        if libc::sigaction(libc::SIGTERM, &raw const action, ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
     }
+    Ok(event)
+}
+
+/// The descriptor that tells of `SIGTERM`.
+static TERMINATION: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn on_termination(_signal: i32) {
+    let errno = raw::errno();
+    let one = 1_u64;
+    // SAFETY: eight live bytes, as eventfd(2) wants them.
+    unsafe { libc::write(TERMINATION.load(Ordering::Relaxed), (&raw const one).cast(), size_of::<u64>()) };
+    raw::set_errno(errno);
 }
 
 /// Runs `work` in a forked child, which ends with the code that it gives; the parent gets the child's pid.

@@ -65,16 +65,20 @@ pub(crate) fn set_default(signal: i32) {
     let _ = set(signal, &default_action());
 }
 
-/// Makes `handler` the handler of all crash signals: on the alternate stack, with siginfo, and with all crash signals
-/// blocked while it runs.
+/// Whether `handler` is the handler of `signal`.
+pub(crate) fn is_handled_by(signal: i32, handler: Handler) -> bool {
+    get(signal).sa_sigaction == handler as *const () as usize
+}
+
+/// Makes `handler` the handler of all crash signals: on the alternate stack, with siginfo, and with all signals blocked
+/// while it runs: no other handler of the host is to run in a thread that has crashed.
 pub(crate) fn handle_crash_signals(handler: Handler) -> SysResult<()> {
     let mut action = default_action();
     action.sa_sigaction = handler as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-    for signal in CRASH_SIGNALS {
-        // SAFETY: a live signal set and a valid signal.
-        unsafe { libc::sigaddset(&raw mut action.sa_mask, signal) };
-    }
+    // SA_RESTART: a signal that turns out to be ignored must not interrupt what it came into.
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    // SAFETY: a live signal set.
+    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
     CRASH_SIGNALS.into_iter().try_for_each(|signal| set(signal, &action))
 }
 

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"crashmonitor"
 	"crashmonitor/internal/runtimetext"
@@ -29,6 +30,14 @@ var ways = map[string]func(){
 	"panic under GOTRACEBACK=crash": func() {
 		debug.SetTraceback("crash")
 		panicHere()
+	},
+	"after recovered faults": func() {
+		for i := 0; i < 50; i++ {
+			recovered(func() { var p *int; *p = 1 })
+			recovered(func() { zero := 0; fmt.Println(1 / zero) })
+			recovered(func() { faultAt(0xdead000) })
+		}
+		crash.Segv()
 	},
 	"addresses": func() {
 		begin, end := runtimetext.Range()
@@ -60,6 +69,22 @@ func runGoroutines(n int) {
 		}()
 	}
 	started.Wait()
+}
+
+// recovered calls a function that must panic.
+func recovered(fault func()) {
+	defer func() {
+		if recover() == nil {
+			log.Fatal("no panic")
+		}
+	}()
+	fault()
+}
+
+// faultAt reads memory that is not there, at an address that is no nil dereference's.
+func faultAt(address uintptr) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	fmt.Println(**(**int)(unsafe.Pointer(&address)))
 }
 
 func panicHere() {
