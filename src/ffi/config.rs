@@ -70,7 +70,8 @@ pub unsafe extern "C" fn cm_config_set_app_name(config: *mut cm_config, app_name
 
 /// Sets the executable that is started where no monitor runs. Default: the environment variable
 /// `CRASH_MONITOR_PATH` (ignored in a setuid process); else this program, when it has called `cm_run_monitor` before;
-/// else the executable `crash-monitor` beside the shared library, in `../bin` from there, or beside this program.
+/// else the executable `crash-monitor` beside the shared library, in `../bin` or `../../bin` from there, or beside this
+/// program.
 ///
 /// `monitor_path`: a path in the file system's own bytes; copied. The executable is started as
 /// `<monitor_path> --crash-monitor --dump-dir <dir> --socket <path>` and has to call `cm_run_monitor`.

@@ -2,36 +2,22 @@
 
 mod connect;
 mod dump_dir;
+mod installation;
 mod monitor_program;
 mod start;
 
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::time::Duration;
 
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
-use crate::handler::{self, Armed, CrashLink, Frozen};
+use crate::handler;
 use crate::status::{
     CM_ERR_ALREADY_INSTALLED, CM_ERR_HANDLER, CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NOT_INSTALLED,
     CM_ERR_NULL_ARGUMENT, CM_ERR_SOCKET, CM_ERR_TIMEOUT,
 };
-use crate::sys::raw::{self, Deadline, FileIdentity, SocketAddress};
-use crate::sys::signals::Dispositions;
-use crate::wire::{self, Role};
 
+use installation::{Connected, Installation};
 pub(crate) use monitor_program::host_runs_monitor;
-
-/// What [`install`] made and [`uninstall`] undoes.
-struct Installation {
-    settings: Settings,
-    armed: Armed,
-    control: minidumper::Client,
-    link: OwnedFd,
-    identity: FileIdentity,
-    /// The process that installed; a forked child inherits this structure with its parent's connections.
-    pid: i32,
-}
 
 static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
 
@@ -49,65 +35,15 @@ pub fn install(config: &Config) -> Result<()> {
         if handler::taken_over().is_empty() && before.monitor_is_there() {
             return Ok(());
         }
-        // Another one in its place; should that fail, this one is gone too, and the error says so.
-        installed.take().into_iter().for_each(Installation::remove);
     }
-    *installed = Some(Installation::make(settings)?);
+    // Connected first: where that fails, an installation that is there stays.
+    let connected = Connected::to_monitor(&settings)?;
+    if let Some(before) = installed.take() {
+        before.disarm();
+    }
+    *installed = Some(connected.arm(settings)?);
     say_goodbye_at_exit();
     Ok(())
-}
-
-impl Installation {
-    fn make(settings: Settings) -> Result<Self> {
-        dump_dir::make(&settings.dump_dir)?;
-        init_thread()?;
-        let deadline = Deadline::after(settings.deadline);
-        let program = monitor_program::find(&settings)?;
-        let connection = match connect::to_living_monitor(&settings, deadline)? {
-            Some(connection) => connection,
-            None => start::and_connect(&settings, &program, deadline)?,
-        };
-        let control = connect::control(&settings)?;
-        let identity = raw::identity(connection.link.as_raw_fd())
-            .map_err(|errno| Error::system("cannot examine the crash connection", errno))?;
-        raw::allow_tracer(connection.monitor_pid);
-        let frozen = Frozen {
-            pid: raw::getpid(),
-            link: CrashLink { fd: connection.link.as_raw_fd(), identity },
-            monitor_pid: connection.monitor_pid,
-            uid: rustix::process::geteuid().as_raw(),
-            address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
-            hello: connect::hello_message(&settings, Role::Crash),
-            strategy: settings.strategy,
-            deadline: settings.deadline,
-            monitor: program.ok(),
-            previous: Dispositions::current(),
-        };
-        let armed = handler::arm(frozen).map_err(|error| {
-            raw::allow_tracer(0);
-            Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}"))
-        })?;
-        Ok(Self { settings, armed, control, link: connection.link, identity, pid: raw::getpid() })
-    }
-
-    /// Disarms, and says goodbye to the monitor.
-    fn remove(self) {
-        self.say_goodbye();
-        let link_is_ours = self.link_is_ours();
-        let Self { armed, control, link, .. } = self;
-        handler::disarm(armed);
-        raw::allow_tracer(0);
-        if !link_is_ours {
-            // The host has closed its descriptors and may have given our numbers to something else, which closing them
-            // would hit.
-            std::mem::forget((control, link));
-        }
-    }
-
-    /// Whether the link is this process's own and the monitor has not closed it.
-    fn monitor_is_there(&self) -> bool {
-        self.pid == raw::getpid() && self.link_is_ours() && !raw::is_hung_up(self.link.as_raw_fd())
-    }
 }
 
 fn refuse_other(before: &Settings, now: &Settings) -> Result<()> {
@@ -129,7 +65,8 @@ fn refuse_other(before: &Settings, now: &Settings) -> Result<()> {
 /// Disarms the process and says goodbye to the monitor.
 pub fn uninstall() -> Result<()> {
     let installation = installed().take().ok_or_else(|| not_installed("cm_uninstall"))?;
-    installation.remove();
+    installation.say_goodbye();
+    installation.disarm();
     Ok(())
 }
 
@@ -168,22 +105,6 @@ pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
 
 fn not_installed(call: &str) -> Error {
     Error::new(CM_ERR_NOT_INSTALLED, format!("not installed in this process: cm_install comes before {call}"))
-}
-
-impl Installation {
-    /// Whether the link's number still means our socket.
-    fn link_is_ours(&self) -> bool {
-        raw::identity(self.link.as_raw_fd()) == Ok(self.identity)
-    }
-
-    /// Tells the monitor that this process's end is no news. Does not wait; a forked child has nothing to say.
-    fn say_goodbye(&self) {
-        if self.pid == raw::getpid() && self.link_is_ours() {
-            let goodbye = wire::header(wire::KIND_USER + wire::USER_GOODBYE, 0);
-            // The monitor may have gone already, and then needs no goodbye.
-            let _ = raw::send(self.link.as_raw_fd(), [&goodbye, &[]], Deadline::after(Duration::ZERO));
-        }
-    }
 }
 
 /// Has every orderly end of this process, by exit(3) or a return from main, say goodbye: kernels before 6.15 cannot tell

@@ -82,9 +82,9 @@ fn executable(settings: &Settings) -> Result<PathBuf> {
         Error::new(
             CM_ERR_NO_MONITOR,
             format!(
-                "no monitor runs at {} and there is no executable to start one: looked for {}. Call cm_run_monitor \
-                 first thing in main, install {NAME} beside the library, or name it with cm_config_set_monitor_path \
-                 or {PATH_VARIABLE}",
+                "no monitor runs at {} and there is no executable to start one: looked for {}. Install {NAME} \
+                 beside the library, name it with cm_config_set_monitor_path or {PATH_VARIABLE}, or have the program \
+                 call cm_run_monitor first thing in main",
                 settings.socket_path.display(),
                 looked_at.join(", ")
             ),
@@ -92,17 +92,17 @@ fn executable(settings: &Settings) -> Result<PathBuf> {
     })
 }
 
-/// Beside the library, in `../bin` from there, beside the host's executable.
+/// Beside the library, in the `bin` of its prefix (`<prefix>/lib` or Debian's `<prefix>/lib/<architecture>`), beside the
+/// host's executable.
 fn usual_places() -> Vec<PathBuf> {
     let library = process::own_file();
     let library_dir = library.as_deref().and_then(Path::parent);
     let host = std::env::current_exe().ok();
     let host_dir = host.as_deref().and_then(Path::parent);
-    let bin_dir = library_dir.and_then(Path::parent).map(|prefix| prefix.join("bin"));
-    let mut places: Vec<PathBuf> =
-        [library_dir, bin_dir.as_deref(), host_dir].into_iter().flatten().map(|dir| dir.join(NAME)).collect();
-    places.dedup();
-    places
+    let prefixes = library_dir.into_iter().flat_map(|dir| dir.ancestors().skip(1).take(2));
+    let bin_dirs: Vec<PathBuf> = prefixes.map(|prefix| prefix.join("bin")).collect();
+    let directories = library_dir.into_iter().chain(bin_dirs.iter().map(PathBuf::as_path)).chain(host_dir);
+    directories.map(|directory| directory.join(NAME)).collect()
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -97,6 +97,8 @@ impl Monitor {
             Action::Describe(description, bytes) => {
                 if let Some(host) = self.hosts.get_mut(&pid) {
                     host.description = Some(description);
+                    // It may have said goodbye before, and installed once more.
+                    host.accounted_for = false;
                 }
                 if !bytes.is_empty() {
                     self.reply(id, &bytes);

@@ -1,0 +1,108 @@
+//! One installation: what `cm_install` makes and `cm_uninstall` undoes.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use super::connect::{self, Connection};
+use super::{dump_dir, init_thread, monitor_program, start};
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::handler::{self, Armed, CrashLink, Frozen};
+use crate::status::CM_ERR_HANDLER;
+use crate::sys::raw::{self, Deadline, FileIdentity, SocketAddress};
+use crate::sys::signals::Dispositions;
+use crate::sys::spawn::Program;
+use crate::wire::{self, Role};
+
+/// Both connections to a monitor, and nothing attached yet.
+pub(super) struct Connected {
+    crash: Connection,
+    control: minidumper::Client,
+    identity: FileIdentity,
+    monitor: Option<Program>,
+}
+
+impl Connected {
+    /// Does everything that can fail for reasons outside this process.
+    pub(super) fn to_monitor(settings: &Settings) -> Result<Self> {
+        dump_dir::make(&settings.dump_dir)?;
+        let deadline = Deadline::after(settings.deadline);
+        let program = monitor_program::find(settings)?;
+        let crash = match connect::to_living_monitor(settings, deadline)? {
+            Some(connection) => connection,
+            None => start::and_connect(settings, &program, deadline)?,
+        };
+        let control = connect::control(settings)?;
+        let identity = raw::identity(crash.link.as_raw_fd())
+            .map_err(|errno| Error::system("cannot examine the crash connection", errno))?;
+        Ok(Self { crash, control, identity, monitor: program.ok() })
+    }
+
+    /// Attaches the handlers.
+    pub(super) fn arm(self, settings: Settings) -> Result<Installation> {
+        init_thread()?;
+        let Self { crash, control, identity, monitor } = self;
+        let pid = raw::getpid();
+        let frozen = Frozen {
+            pid,
+            link: CrashLink { fd: crash.link.as_raw_fd(), identity },
+            monitor_pid: crash.monitor_pid,
+            uid: rustix::process::geteuid().as_raw(),
+            address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
+            hello: connect::hello_message(&settings, Role::Crash),
+            strategy: settings.strategy,
+            deadline: settings.deadline,
+            monitor,
+            previous: Dispositions::current(),
+        };
+        let armed = handler::arm(frozen)
+            .map_err(|error| Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}")))?;
+        raw::allow_tracer(crash.monitor_pid);
+        Ok(Installation { settings, armed, control, link: crash.link, identity, pid })
+    }
+}
+
+/// An armed process.
+pub(super) struct Installation {
+    pub(super) settings: Settings,
+    armed: Armed,
+    control: minidumper::Client,
+    link: OwnedFd,
+    identity: FileIdentity,
+    /// The process that installed; a forked child inherits this structure with its parent's connections.
+    pid: i32,
+}
+
+impl Installation {
+    /// Takes the handlers away and closes the connections.
+    pub(super) fn disarm(self) {
+        let link_is_ours = self.link_is_ours();
+        let Self { armed, control, link, .. } = self;
+        handler::disarm(armed);
+        raw::allow_tracer(0);
+        if !link_is_ours {
+            // The host has closed its descriptors and may have given our numbers to something else, which closing them
+            // would hit.
+            std::mem::forget((control, link));
+        }
+    }
+
+    /// Whether the link's number still means our socket.
+    fn link_is_ours(&self) -> bool {
+        raw::identity(self.link.as_raw_fd()) == Ok(self.identity)
+    }
+
+    /// Whether the link is this process's own and the monitor has not closed it.
+    pub(super) fn monitor_is_there(&self) -> bool {
+        self.pid == raw::getpid() && self.link_is_ours() && !raw::is_hung_up(self.link.as_raw_fd())
+    }
+
+    /// Tells the monitor that this process's end is no news. Does not wait; a forked child has nothing to say.
+    pub(super) fn say_goodbye(&self) {
+        if self.pid == raw::getpid() && self.link_is_ours() {
+            let goodbye = wire::header(wire::KIND_USER + wire::USER_GOODBYE, 0);
+            // The monitor may have gone already, and then needs no goodbye.
+            let _ = raw::send(self.link.as_raw_fd(), [&goodbye, &[]], Deadline::after(Duration::ZERO));
+        }
+    }
+}
