@@ -26,6 +26,7 @@ mod error;
 pub mod ffi;
 mod handler;
 mod install;
+mod limits;
 pub mod monitor;
 mod status;
 mod sys;

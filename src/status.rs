@@ -43,6 +43,8 @@ pub const CM_ERR_COMMAND_LINE: cm_status = 14;
 pub const CM_ERR_INTERNAL: cm_status = 15;
 /// A limit of the library is reached; `cm_last_error` says which.
 pub const CM_ERR_LIMIT: cm_status = 16;
+/// The monitor could not write the dump that was asked for; `cm_last_error` says why.
+pub const CM_ERR_DUMP: cm_status = 17;
 
 /// One row of the table.
 struct Row {
@@ -81,6 +83,7 @@ const TABLE: &[Row] = &[
     row!(CM_ERR_COMMAND_LINE, "the monitor's command line is not valid"),
     row!(CM_ERR_INTERNAL, "a defect in crash-monitor was caught"),
     row!(CM_ERR_LIMIT, "a limit of the library is reached"),
+    row!(CM_ERR_DUMP, "the monitor could not write the dump"),
 ];
 
 /// The name and meaning of a code; a text of its own for a code that is in no row.

@@ -34,6 +34,21 @@ pub(crate) const USER_WELCOME: u32 = 2;
 /// User message 3, empty: the host disarms itself; its end is not a crash.
 pub(crate) const USER_GOODBYE: u32 = 3;
 
+/// User message 4: asks for a dump of the living host. A native `u32`, the thread to blame, then the reason as a string.
+/// Answered with [`USER_DUMPED`].
+pub(crate) const USER_DUMP: u32 = 4;
+/// User message 5, monitor to host: a native `u32`, 0 for success, then the dump's path or the error as a string.
+pub(crate) const USER_DUMPED: u32 = 5;
+/// User message 6: an annotation, as a key string and a value string; without a value the key is removed.
+pub(crate) const USER_ANNOTATION: u32 = 6;
+/// User message 7: the path of a file to copy beside a dump, as a string.
+pub(crate) const USER_ATTACHMENT: u32 = 7;
+/// User message 8: memory to put into a dump: address and length, each as the low and high half of a `u64`. A length of
+/// 0 removes what begins at the address.
+pub(crate) const USER_MEMORY: u32 = 8;
+/// User message 9: a sign of life. A native `u32`: the milliseconds within which the next one comes; 0 for none.
+pub(crate) const USER_HEARTBEAT: u32 = 9;
+
 /// A frame's header as bytes.
 pub(crate) const fn header(kind: u32, payload_len: usize) -> [u8; HEADER_LEN] {
     let kind = kind.to_ne_bytes();
@@ -114,16 +129,8 @@ pub(crate) struct Hello<'a> {
 /// The payload of [`USER_HELLO`]: version, role, what to keep (the bytes as low and high half), then length and bytes of
 /// each string.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let (low, high) = (hello.keep_bytes as u32, (hello.keep_bytes >> 32) as u32);
-    for number in [hello.version, hello.role as u32, hello.keep_files, low, high] {
-        bytes.extend(number.to_ne_bytes());
-    }
-    for string in [hello.dump_dir, hello.app_name.as_bytes()] {
-        bytes.extend((string.len() as u32).to_ne_bytes());
-        bytes.extend(string);
-    }
-    bytes
+    let numbers = Payload::default().number(hello.version).number(hello.role as u32).number(hello.keep_files);
+    numbers.long(hello.keep_bytes).string(hello.dump_dir).string(hello.app_name.as_bytes()).0
 }
 
 impl<'a> Hello<'a> {
@@ -138,10 +145,10 @@ impl<'a> Hello<'a> {
         let version = rest.number()?;
         let role = Role::from_number(rest.number()?)?;
         let keep_files = rest.number()?;
-        let keep_bytes = u64::from(rest.number()?) | u64::from(rest.number()?) << 32;
+        let keep_bytes = rest.long()?;
         let dump_dir = rest.string()?;
         let app_name = std::str::from_utf8(rest.string()?).ok()?;
-        let complete = rest.0.is_empty();
+        let complete = rest.is_empty();
         let sane = dump_dir.first() == Some(&b'/') && !dump_dir.contains(&0);
         let nameable = !app_name.is_empty() && !app_name.starts_with('.') && !app_name.contains(['/', '\0']);
         let hello = Self { version, role, dump_dir, app_name, keep_files, keep_bytes };
@@ -149,17 +156,46 @@ impl<'a> Hello<'a> {
     }
 }
 
+/// A payload under construction: native numbers, and strings as length and bytes. Not for handlers.
+#[derive(Default)]
+pub(crate) struct Payload(pub Vec<u8>);
+
+impl Payload {
+    pub(crate) fn number(mut self, number: u32) -> Self {
+        self.0.extend(number.to_ne_bytes());
+        self
+    }
+
+    pub(crate) fn long(self, number: u64) -> Self {
+        self.number(number as u32).number((number >> 32) as u32)
+    }
+
+    pub(crate) fn string(mut self, string: &[u8]) -> Self {
+        self = self.number(string.len() as u32);
+        self.0.extend(string);
+        self
+    }
+}
+
 /// Takes numbers and strings off the front of a payload.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn number(&mut self) -> Option<u32> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn long(&mut self) -> Option<u64> {
+        Some(u64::from(self.number()?) | u64::from(self.number()?) << 32)
+    }
+
+    pub(crate) fn number(&mut self) -> Option<u32> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u32::from_ne_bytes(*bytes))
     }
 
-    fn string(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
         let length = self.number()? as usize;
         let (string, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;

@@ -1,13 +1,14 @@
 //! The two connections of a host: the control connection and the crash connection.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use minidumper::{Client, SocketName};
 
 use super::{timed_out, unusable};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::status::CM_ERR_MONITOR_VERSION;
+use crate::status::{CM_ERR_DUMP, CM_ERR_MONITOR_VERSION};
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
 use crate::wire::{self, Hello, PROTOCOL_VERSION, Role, Verdict};
 
@@ -126,5 +127,45 @@ pub(super) fn control(settings: &Settings) -> Result<Client> {
         client.ping()?;
         Ok(client)
     };
-    open().map_err(|error: minidumper::Error| unusable(settings, format_args!("control connection: {error}")))
+    open().map_err(|error: minidumper::Error| lost(settings, &error))
+}
+
+/// The error for a control connection that fails.
+pub(super) fn lost(settings: &Settings, error: &minidumper::Error) -> Error {
+    unusable(settings, format_args!("the control connection to the monitor: {error}"))
+}
+
+/// The error for a monitor that is gone, and is not looked for again yet.
+pub(super) fn gone(settings: &Settings, wait: Duration) -> Error {
+    unusable(
+        settings,
+        format_args!("the monitor is gone and could not be replaced; tried again in {} ms at the earliest", wait.as_millis()),
+    )
+}
+
+/// Has the monitor dump this process, on a connection of its own, and waits for the result.
+pub(super) fn request_dump(settings: &Settings, payload: &[u8]) -> Result<()> {
+    let deadline = Deadline::after(settings.deadline);
+    let address = SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes());
+    let mut answer = vec![0; wire::MESSAGE_MAX];
+    let request = || {
+        let socket = raw::connect(&address, deadline)?;
+        let header = wire::header(wire::KIND_USER + wire::USER_DUMP, payload.len());
+        raw::send(socket.as_raw_fd(), [&header, payload], deadline)?;
+        raw::receive(socket.as_raw_fd(), &mut answer, deadline)
+    };
+    let length = request().map_err(|errno| match errno {
+        Errno(libc::ETIMEDOUT) => timed_out(settings, "write the dump"),
+        errno => unusable(settings, format_args!("talking to the monitor failed: {errno}")),
+    })?;
+    let result = wire::split(&answer, length).ok().filter(|(kind, _)| *kind == wire::KIND_USER + wire::USER_DUMPED);
+    let mut result = wire::Reader(result.map_or(&[], |(_, payload)| payload));
+    match (result.number(), result.string()) {
+        (Some(0), Some(_path)) => Ok(()),
+        (Some(_), Some(reason)) => Err(Error::new(
+            CM_ERR_DUMP,
+            format!("the monitor could not write the dump: {}", String::from_utf8_lossy(reason)),
+        )),
+        _ => Err(unusable(settings, "the monitor hung up instead of writing the dump")),
+    }
 }

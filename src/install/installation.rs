@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use super::connect::{self, Connection};
+use super::extras::{self, Message};
 use super::{dump_dir, init_thread, monitor_program, start};
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -33,6 +34,9 @@ impl Connected {
             None => start::and_connect(settings, &program, deadline)?,
         };
         let control = connect::control(settings)?;
+        for message in extras::all() {
+            control.send_message(message.number, message.payload).map_err(|error| connect::lost(settings, &error))?;
+        }
         let identity = raw::identity(crash.link.as_raw_fd())
             .map_err(|errno| Error::system("cannot examine the crash connection", errno))?;
         Ok(Self { crash, control, identity, monitor: program.ok() })
@@ -58,14 +62,15 @@ impl Connected {
         let armed = handler::arm(frozen)
             .map_err(|error| Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}")))?;
         raw::allow_tracer(crash.monitor_pid);
-        Ok(Installation { settings, armed, control, link: crash.link, identity, pid })
+        Ok(Installation { settings, armed: Some(armed), control, link: crash.link, identity, pid })
     }
 }
 
 /// An armed process.
 pub(super) struct Installation {
     pub(super) settings: Settings,
-    armed: Armed,
+    /// None only while the handlers are attached anew, and after that failed.
+    armed: Option<Armed>,
     control: minidumper::Client,
     link: OwnedFd,
     identity: FileIdentity,
@@ -74,12 +79,30 @@ pub(super) struct Installation {
 }
 
 impl Installation {
+    /// Goes over to another monitor, and puts our handlers in front again.
+    pub(super) fn reconnect(&mut self, connected: Connected) -> Result<()> {
+        if let Some(armed) = self.armed.take() {
+            handler::disarm(armed);
+        }
+        let anew = connected.arm(self.settings.clone())?;
+        std::mem::replace(self, anew).disarm();
+        Ok(())
+    }
+
+    /// Sends to the monitor on the control connection.
+    pub(super) fn send(&self, message: &Message) -> Result<()> {
+        let sent = self.control.send_message(message.number, &message.payload);
+        sent.map_err(|error| connect::lost(&self.settings, &error))
+    }
+
     /// Takes the handlers away and closes the connections.
     pub(super) fn disarm(self) {
         let link_is_ours = self.link_is_ours();
         let Self { armed, control, link, .. } = self;
-        handler::disarm(armed);
-        raw::allow_tracer(0);
+        if let Some(armed) = armed {
+            handler::disarm(armed);
+            raw::allow_tracer(0);
+        }
         if !link_is_ours {
             // The host has closed its descriptors and may have given our numbers to something else, which closing them
             // would hit.

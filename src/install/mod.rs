@@ -2,9 +2,11 @@
 
 mod connect;
 mod dump_dir;
+mod extras;
 mod installation;
 mod monitor_program;
 mod start;
+mod telling;
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
@@ -17,6 +19,7 @@ use crate::status::{
 };
 
 use installation::{Connected, Installation};
+pub use telling::{add_memory, attach_file, dump_now, heartbeat, remove_memory, set_annotation};
 pub(crate) use monitor_program::host_runs_monitor;
 
 static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
@@ -38,10 +41,10 @@ pub fn install(config: &Config) -> Result<()> {
     }
     // Connected first: where that fails, an installation that is there stays.
     let connected = Connected::to_monitor(&settings)?;
-    if let Some(before) = installed.take() {
-        before.disarm();
+    match installed.as_mut() {
+        Some(before) => before.reconnect(connected)?,
+        None => *installed = Some(connected.arm(settings)?),
     }
-    *installed = Some(connected.arm(settings)?);
     say_goodbye_at_exit();
     Ok(())
 }

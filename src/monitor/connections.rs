@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::event::epoll;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
-use super::dumper::{Job, Work};
+use super::dumper::{Cause, Job, Work};
 use super::event_loop::{Monitor, Token};
+use super::extras::Extras;
 use super::hosts::Host;
 use super::process_info::{self, ProcessInfo};
-use super::session::{self, Action, Description, Session};
+use super::session::{self, Action, Session};
 use crate::sys::{process, raw};
 
 /// Connections served at a time; one more is closed at once.
@@ -28,7 +29,9 @@ impl Monitor {
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
                 Err(rustix::io::Errno::AGAIN) => return accepted,
                 Err(errno) => {
+                    // Out of descriptors: whoever waits has to, until one is closed.
                     log::error!("cannot accept a connection: {errno}");
+                    self.listen(listener, false);
                     return accepted;
                 }
             }
@@ -62,7 +65,9 @@ impl Monitor {
             self.watch(pidfd.as_fd(), Token::Host(peer.pid));
         }
         let info = ProcessInfo::read(peer.pid);
-        self.hosts.insert(peer.pid, Host { pidfd, description: None, sessions: 1, info, accounted_for: false });
+        let extras = Extras::default();
+        let host = Host { pidfd, description: None, sessions: 1, info, accounted_for: false, extras, heartbeat: None };
+        self.hosts.insert(peer.pid, host);
         log::info!("process {} connected", peer.pid);
     }
 
@@ -104,11 +109,24 @@ impl Monitor {
                     self.reply(id, &bytes);
                 }
             }
-            Action::Dump(context) => {
+            Action::Crash(context) => {
                 log::info!("process {pid} reports signal {} in thread {}", context.siginfo.ssi_signo, context.tid);
-                let description = self.account_for(pid);
-                self.queue.push_back(Job { pid, description, work: Work::Crash { session: id, context } });
+                self.account_for(pid);
+                let tid = context.tid;
+                self.enqueue(pid, Work::Dump { session: Some(id), tid, cause: Cause::Crash(context) });
             }
+            Action::Dump { tid, reason } => {
+                log::info!("process {pid} asks for a dump: {reason}");
+                self.enqueue(pid, Work::Dump { session: Some(id), tid, cause: Cause::Request(reason) });
+            }
+            Action::Extra(extra) => {
+                let kept = self.hosts.get_mut(&pid).is_some_and(|host| host.extras.take(extra));
+                if !kept {
+                    log::warn!("process {pid} sends more than the limits allow: its connection is closed");
+                    self.end_session(id);
+                }
+            }
+            Action::Heartbeat(within) => self.heard_from(pid, within),
             Action::Goodbye => {
                 log::info!("process {pid} says goodbye");
                 self.account_for(pid);
@@ -130,20 +148,27 @@ impl Monitor {
         }
     }
 
-    /// The host's end is no news any more. Gives where its dumps go.
-    fn account_for(&mut self, pid: i32) -> Description {
-        let host = self.hosts.get_mut(&pid);
-        let description = host.and_then(|host| {
+    /// The host's end is no news any more.
+    fn account_for(&mut self, pid: i32) {
+        if let Some(host) = self.hosts.get_mut(&pid) {
             host.accounted_for = true;
-            host.description.clone()
-        });
-        description.unwrap_or_else(|| self.default.clone())
+            host.heartbeat = None;
+        }
+    }
+
+    /// Has something written to the host's dump directory.
+    pub(super) fn enqueue(&mut self, pid: i32, work: Work) {
+        let host = self.hosts.get(&pid);
+        let description = host.and_then(|host| host.description.clone()).unwrap_or_else(|| self.default.clone());
+        let extras = host.map(|host| host.extras.clone()).unwrap_or_default();
+        self.queue.push_back(Job { pid, description, extras, work });
     }
 
     fn end_session(&mut self, id: u64) {
         let Some(session) = self.sessions.remove(&id) else { return };
         // Closing takes the socket off epoll only where no dumper has a copy of it, so say it.
         let _ = epoll::delete(&self.epoll, &session.socket);
+        self.listen_again();
         let Some(host) = self.hosts.get_mut(&session.pid) else { return };
         host.sessions -= 1;
         // A host that is ending is kept until its pidfd says that it has. One that closed its connections, or replaced
@@ -162,8 +187,7 @@ impl Monitor {
         if !host.accounted_for && host.description.is_some() && status != Some(0) {
             log::warn!("process {pid} ended without a word, wait status {status:?}");
             let work = Work::Death { info: host.info.clone(), status };
-            let description = self.account_for(pid);
-            self.queue.push_back(Job { pid, description, work });
+            self.enqueue(pid, work);
         }
         let of_host = self.sessions.iter().filter(|(_, session)| session.pid == pid).map(|(id, _)| *id);
         for id in of_host.collect::<Vec<_>>() {

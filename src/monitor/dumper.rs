@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use minidump_writer::crash_context::CrashContext;
 
-use super::dump;
+use super::attachments;
+use super::dump::{self, Subject};
 use super::dump_file::{self, NewFile};
+use super::extras::Extras;
 use super::process_info::ProcessInfo;
 use super::record::{self, Dumped};
 use super::retention;
@@ -25,14 +27,24 @@ const RESULT_MAX: usize = 8192;
 pub(super) struct Job {
     pub pid: i32,
     pub description: Description,
+    pub extras: Extras,
     pub work: Work,
 }
 
 pub(super) enum Work {
-    /// A dump and its record; `session` gets the ack.
-    Crash { session: u64, context: Box<CrashContext> },
+    /// A dump and its record. `session` is told; of a hang nobody is.
+    Dump { session: Option<u64>, tid: i32, cause: Cause },
     /// The record of a host that ended without a word, with its wait status where that is known.
     Death { info: ProcessInfo, status: Option<i32> },
+}
+
+/// Why there is a dump.
+pub(super) enum Cause {
+    Crash(Box<CrashContext>),
+    /// The host asked for it, for this reason.
+    Request(String),
+    /// The host was silent for longer than this.
+    Hang(Duration),
 }
 
 /// A child at work.
@@ -122,7 +134,7 @@ fn work(job: &Job, visible: impl FnOnce(&Path)) -> Result<(), String> {
     let directory = &job.description.dump_dir;
     let stem = dump_file::stem(&job.description.app_name, job.pid);
     let (file, path) = match &job.work {
-        Work::Crash { context, .. } => write_crash(job, context, &stem)?,
+        Work::Dump { tid, cause, .. } => write_report(job, *tid, cause, &stem)?,
         Work::Death { info, status } => {
             write_record(directory, &stem, &record::death(&job.description.app_name, job.pid, info, *status))?
         }
@@ -136,20 +148,20 @@ fn work(job: &Job, visible: impl FnOnce(&Path)) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes dump and record, or at least a record that says why there is no dump.
-fn write_crash(job: &Job, context: &CrashContext, stem: &str) -> Result<(File, PathBuf), String> {
-    let Description { dump_dir, app_name, .. } = &job.description;
+/// Writes dump, attachments and record, or at least a record that says why there is no dump.
+fn write_report(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<(File, PathBuf), String> {
+    let directory = &job.description.dump_dir;
     let info = ProcessInfo::read(job.pid);
-    let result = write_dump(dump_dir, context, stem);
-    let (dump, stem) = match &result {
-        Ok((made, _, path, writing)) => {
-            let name = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-            let dumped = Dumped { file_name: name(path.file_name()), made, writing: *writing };
-            (Ok(dumped), name(path.file_stem()))
-        }
-        Err(reason) => (Err(reason.as_str()), stem.to_owned()),
+    let result = write_dump(job, tid, cause, stem);
+    let name = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let stem = result.as_ref().map_or_else(|_| stem.to_owned(), |(_, _, path, _)| name(path.file_stem()));
+    let attachments = attachments::copy(&job.extras.attachments, directory, &stem);
+    let dump = match &result {
+        Ok((made, _, path, writing)) => Ok(Dumped { file_name: name(path.file_name()), made, writing: *writing }),
+        Err(reason) => Err(reason.as_str()),
     };
-    if let Err(reason) = write_record(dump_dir, &stem, &record::crash(app_name, context, &info, dump)) {
+    let report = record::Report { job, tid, cause, info: &info, attachments: &attachments };
+    if let Err(reason) = write_record(directory, &stem, &record::report(&report, dump)) {
         log::error!("process {}: no record: {reason}", job.pid);
     }
     // With `made` goes the host's being stopped: it goes on before it is told that it may.
@@ -157,12 +169,18 @@ fn write_crash(job: &Job, context: &CrashContext, stem: &str) -> Result<(File, P
 }
 
 fn write_dump(
-    directory: &Path,
-    context: &CrashContext,
+    job: &Job,
+    tid: i32,
+    cause: &Cause,
     stem: &str,
 ) -> Result<(dump::Made, File, PathBuf, Duration), String> {
+    let directory = &job.description.dump_dir;
+    let context = match cause {
+        Cause::Crash(context) => Some(context.as_ref()),
+        Cause::Request(_) | Cause::Hang(_) => None,
+    };
     let mut new = NewFile::create(directory, stem).map_err(|error| at("cannot make a file", directory, &error))?;
-    let made = dump::make(context.clone())?;
+    let made = dump::make(&Subject { pid: job.pid, tid, context, extras: &job.extras })?;
     let start = Instant::now();
     new.file.write_all(&made.bytes).map_err(|error| at("cannot write the dump", directory, &error))?;
     let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", directory, &error))?;

@@ -1,13 +1,14 @@
 //! The children that write dumps: a bounded number at a time, each with a deadline.
 
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 
-use super::dumper::{Dumper, Job, Work};
+use super::dumper::{Cause, Dumper, Job, Work};
 use super::event_loop::{Monitor, Token};
-use crate::wire;
+use crate::wire::{self, Payload};
 
 /// Dumps written at a time; further ones wait for their turn.
 const DUMPERS_MAX: usize = 8;
@@ -23,8 +24,9 @@ impl Monitor {
                     self.dumpers.insert(id, dumper);
                 }
                 Err((job, error)) => {
-                    log::error!("process {}: nothing written: cannot start a dumper: {error}", job.pid);
-                    self.acknowledge(&job);
+                    let reason = format!("cannot start a dumper: {error}");
+                    log::error!("process {}: {reason}", job.pid);
+                    self.acknowledge(&job, &Err(reason));
                 }
             }
         }
@@ -35,19 +37,19 @@ impl Monitor {
         let pid = dumper.job.pid;
         match dumper.read_result() {
             Some(outcome) => {
-                match outcome {
+                match &outcome {
                     Ok(path) => log::info!("process {pid}: wrote {}", path.display()),
                     Err(reason) => log::error!("process {pid}: {reason}"),
                 }
                 if !std::mem::replace(&mut dumper.acked, true) {
-                    self.acknowledge(&dumper.job);
+                    self.acknowledge(&dumper.job, &outcome);
                 }
                 self.dumpers.insert(id, dumper);
             }
             None => {
                 let _ = epoll::delete(&self.epoll, &dumper.result);
                 if !dumper.acked {
-                    self.acknowledge(&dumper.job);
+                    self.acknowledge(&dumper.job, &Err("the dumper ended without a result".to_owned()));
                 }
                 if let Some(fate) = dumper.reap() {
                     log::error!("process {pid}: the dumper {fate}");
@@ -57,14 +59,18 @@ impl Monitor {
     }
 
     /// The host need not wait any longer. It may be gone already.
-    fn acknowledge(&mut self, job: &Job) {
-        if let Work::Crash { session, .. } = job.work {
-            self.reply(session, &wire::header(wire::KIND_CRASH_ACK, 0));
-        }
+    fn acknowledge(&mut self, job: &Job, outcome: &Result<PathBuf, String>) {
+        let Work::Dump { session: Some(session), cause, .. } = &job.work else { return };
+        let message = match cause {
+            Cause::Crash(_) => wire::header(wire::KIND_CRASH_ACK, 0).to_vec(),
+            Cause::Request(_) | Cause::Hang(_) => dumped(outcome),
+        };
+        self.reply(*session, &message);
     }
 
     pub(super) fn time_to_next_deadline(&self) -> Option<Duration> {
-        let next = self.dumpers.values().map(|dumper| dumper.deadline).min()?;
+        let dumpers = self.dumpers.values().map(|dumper| dumper.deadline);
+        let next = dumpers.chain(self.next_heartbeat()).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -77,4 +83,13 @@ impl Monitor {
             dumper.deadline = now + Duration::from_secs(3600);
         }
     }
+}
+
+/// What a host is told of the dump it asked for.
+fn dumped(outcome: &Result<PathBuf, String>) -> Vec<u8> {
+    let payload = match outcome {
+        Ok(path) => Payload::default().number(0).string(path.as_os_str().as_encoded_bytes()),
+        Err(reason) => Payload::default().number(1).string(reason.as_bytes()),
+    };
+    [&wire::header(wire::KIND_USER + wire::USER_DUMPED, payload.0.len())[..], &payload.0].concat()
 }

@@ -80,6 +80,8 @@ pub(super) struct Monitor {
     pub(super) wait_for_first: bool,
     /// SIGTERM came: what is being written is finished, nothing more is begun.
     draining: bool,
+    /// Nobody can be taken in for want of descriptors.
+    deaf: bool,
     pub(super) sessions: BTreeMap<u64, Session>,
     pub(super) hosts: Hosts,
     pub(super) queue: VecDeque<Job>,
@@ -108,6 +110,7 @@ impl Monitor {
             starter,
             stay: options.stay,
             draining: false,
+            deaf: false,
             sessions: BTreeMap::new(),
             hosts: Hosts::new(),
             queue: VecDeque::new(),
@@ -137,6 +140,7 @@ impl Monitor {
                 self.dispatch(Token::unpack(event.data));
             }
             self.end_late_dumpers();
+            self.dump_silent_hosts();
             self.start_dumpers();
         }
         Ok(())
@@ -178,6 +182,24 @@ impl Monitor {
     pub(super) fn watch(&self, fd: BorrowedFd<'_>, token: Token) -> bool {
         let added = epoll::add(&self.epoll, fd, token.pack(), EventFlags::IN);
         added.inspect_err(|errno| log::error!("cannot watch descriptor {}: {errno}", fd.as_raw_fd())).is_ok()
+    }
+
+    /// Whether to be told of hosts that want to connect.
+    pub(super) fn listen(&mut self, listener: &OwnedFd, on: bool) {
+        self.deaf = !on;
+        let flags = if on { EventFlags::IN } else { EventFlags::empty() };
+        let _ = epoll::modify(&self.epoll, listener, Token::Listener.pack(), flags);
+    }
+
+    /// A descriptor has become free.
+    pub(super) fn listen_again(&mut self) {
+        if !self.deaf {
+            return;
+        }
+        if let Some(endpoint) = self.endpoint.take() {
+            self.listen(&endpoint.listener, true);
+            self.endpoint = Some(endpoint);
+        }
     }
 
     pub(super) fn new_id(&mut self) -> u64 {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
+use super::extras::Extras;
 use super::process_info::ProcessInfo;
 use super::session::Description;
 
@@ -18,6 +20,15 @@ pub(super) struct Host {
     pub info: ProcessInfo,
     /// It said goodbye, or reported a crash: its end is no news.
     pub accounted_for: bool,
+    pub extras: Extras,
+    /// None for a host that promised no sign of life, or that has broken its promise and been dumped for it.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// A promise to say something within a time.
+pub(super) struct Heartbeat {
+    pub within: Duration,
+    pub deadline: Instant,
 }
 
 /// All hosts, by process id.

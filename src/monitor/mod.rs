@@ -4,6 +4,7 @@
 //! `hosts` knows the processes behind the connections. `dumping` and `dumper` have a short-lived child write each dump: `dump` is what
 //! is in it, `record` the JSON beside it, `dump_file` how files get their names, `retention` how many stay.
 
+mod attachments;
 mod connections;
 mod dump;
 mod dump_file;
@@ -11,6 +12,8 @@ mod dumper;
 mod dumping;
 mod endpoint;
 mod event_loop;
+mod extras;
+mod heartbeat;
 mod hosts;
 mod log;
 mod options;
@@ -44,6 +47,7 @@ pub fn run_from_command_line() -> Result<bool> {
 /// Serves until the last host has gone.
 pub fn run(options: &Options) -> Result<()> {
     process::set_name(c"crash-monitor");
+    raise_descriptor_limit();
     let mut starter = options.ready_fd.and_then(process::inherited);
     let started = log::start(options).and_then(|()| endpoint::Endpoint::claim(&options.socket));
     tell(&mut starter, started.as_ref().map(|_| ()));
@@ -54,6 +58,14 @@ pub fn run(options: &Options) -> Result<()> {
         }
         Some(endpoint) => event_loop::serve(endpoint, starter, options),
     }
+}
+
+/// Two descriptors a connection are more than the usual soft limit of 1,024 allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, fewer hosts are served at a time.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Tells the starter, if there is one, how starting went.

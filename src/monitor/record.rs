@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 use minidump_writer::crash_context::CrashContext;
 use serde_json::{Value, json};
 
+use super::attachments::Copied;
 use super::dump::Made;
+use super::dumper::{Cause, Job};
 use super::process_info::ProcessInfo;
 use super::signal_names;
 use crate::sys::process::utc;
@@ -21,24 +23,38 @@ pub(super) struct Dumped<'a> {
     pub writing: Duration,
 }
 
-/// The record of a crash; `dump` is the dump, or why there is none.
-pub(super) fn crash(
-    app_name: &str,
-    context: &CrashContext,
-    info: &ProcessInfo,
-    dump: Result<Dumped<'_>, &str>,
-) -> Value {
-    let (signal, code) = (context.siginfo.ssi_signo as i32, context.siginfo.ssi_code);
-    let mut record = common("crash", app_name, context.pid, info);
-    record["tid"] = json!(context.tid);
-    record["crashed"] = json!(utc(SystemTime::now()));
-    record["signal"] = json!({
-        "number": signal,
-        "name": signal_names::signal(signal),
-        "code": code,
-        "code_name": signal_names::code(signal, code),
-    });
-    record["address"] = json!(format!("{:#x}", context.siginfo.ssi_addr));
+/// What a record is about, besides the dump.
+pub(super) struct Report<'a> {
+    pub job: &'a Job,
+    pub tid: i32,
+    pub cause: &'a Cause,
+    pub info: &'a ProcessInfo,
+    pub attachments: &'a [Copied],
+}
+
+/// The record of a crash, a hang or a dump on demand; `dump` is the dump, or why there is none.
+pub(super) fn report(report: &Report<'_>, dump: Result<Dumped<'_>, &str>) -> Value {
+    let Report { job, tid, cause, info, attachments } = *report;
+    let kind = match cause {
+        Cause::Crash(_) => "crash",
+        Cause::Request(_) => "request",
+        Cause::Hang(_) => "hang",
+    };
+    let mut record = common(kind, &job.description.app_name, job.pid, info);
+    record["tid"] = json!(tid);
+    match cause {
+        Cause::Crash(context) => describe_crash(&mut record, context),
+        Cause::Request(reason) => record["reason"] = json!(reason),
+        Cause::Hang(silence) => record["silent_for_milliseconds"] = json!(silence.as_millis() as u64),
+    }
+    record["happened"] = json!(utc(SystemTime::now()));
+    record["annotations"] = json!(job.extras.annotations);
+    let copied = attachments.iter().filter_map(|(_, copy)| copy.as_ref().ok());
+    record["attachments"] = copied.cloned().collect();
+    let mut failed: Vec<String> = attachments
+        .iter()
+        .filter_map(|(path, copy)| Some(format!("attachment {}: {}", path.display(), copy.as_ref().err()?)))
+        .collect();
     match dump {
         Ok(Dumped { file_name, made, writing }) => {
             record["thread_name"] = json!(made.thread_name);
@@ -49,17 +65,29 @@ pub(super) fn crash(
                 "read": milliseconds(made.reading),
                 "write": milliseconds(writing),
             });
-            record["failed"] = json!(made.missing);
+            failed.extend_from_slice(&made.missing);
         }
-        Err(reason) => record["failed"] = json!([reason]),
+        Err(reason) => failed.push(reason.to_owned()),
     }
+    record["failed"] = json!(failed);
     record
+}
+
+fn describe_crash(record: &mut Value, context: &CrashContext) {
+    let (signal, code) = (context.siginfo.ssi_signo as i32, context.siginfo.ssi_code);
+    record["signal"] = json!({
+        "number": signal,
+        "name": signal_names::signal(signal),
+        "code": code,
+        "code_name": signal_names::code(signal, code),
+    });
+    record["address"] = json!(format!("{:#x}", context.siginfo.ssi_addr));
 }
 
 /// The record of a host that ended without a word. `status` is its wait status (wait(2)), where that is known.
 pub(super) fn death(app_name: &str, pid: i32, info: &ProcessInfo, status: Option<i32>) -> Value {
     let mut record = common("death", app_name, pid, info);
-    record["ended"] = json!(utc(SystemTime::now()));
+    record["happened"] = json!(utc(SystemTime::now()));
     record["exit"] = match status {
         None => json!("unknown"),
         Some(status) if libc::WIFSIGNALED(status) => {

@@ -49,13 +49,15 @@ fn reports(directory: &Path) -> BTreeMap<String, Report> {
     reports
 }
 
-/// The name up to the dot of `<app>-<unix time>-<pid>[-<counter>].dmp` and `.json`; None for anything else, which is
-/// not ours to remove.
+/// What the files of one report have in common, the `<app>-<unix time>-<pid>[-<counter>]` before the dot; None for any
+/// other file, which is not ours to remove.
 fn report_name(name: &str) -> Option<&str> {
-    let stem = name.strip_suffix(".dmp").or_else(|| name.strip_suffix(".json"))?;
-    let mut numbers = stem.rsplit('-').take_while(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-    let time_and_pid = numbers.next().is_some() && numbers.next().is_some();
-    (time_and_pid && !stem.starts_with('.')).then_some(stem)
+    let is_report = |stem: &str| {
+        let numbers = stem.rsplit('-').take_while(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        numbers.take(2).count() == 2 && !stem.starts_with('.')
+    };
+    // The application's name may hold dots, and so may that of an attachment.
+    name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|stem| is_report(stem))
 }
 
 #[cfg(test)]
@@ -92,6 +94,12 @@ mod tests {
     }
 
     #[test]
+    fn attachments_belong_to_their_report() {
+        assert_eq!(report_name("my.app-17-42.dmp"), Some("my.app-17-42"));
+        assert_eq!(report_name("my.app-17-42-2.server.log"), Some("my.app-17-42-2"));
+    }
+
+    #[test]
     fn bytes_count_too_but_never_cost_the_newest() {
         let directory = directory_of(&[("a-2-1.dmp", 500), ("a-3-1.dmp", 5000), ("a-1-1.dmp", 500)]);
         prune(directory.path(), Limits { files: 10, bytes: 1000 }, "a-3-1");
@@ -100,7 +108,7 @@ mod tests {
 
     #[test]
     fn files_of_others_are_left_alone() {
-        let others = ["core-1.dmp", "notes.json", "a-1-x.dmp", "monitor.sock", ".a-1-1.7.tmp"];
+        let others = ["core-1.dmp", "notes.json", "a-1-x.dmp", "monitor.sock", ".a-1-1.7.tmp", "a-1-1"];
         let files: Vec<_> = others.iter().map(|name| (*name, 100)).chain([("a-1-1.dmp", 1)]).collect();
         let directory = directory_of(&files);
         prune(directory.path(), Limits { files: 0, bytes: 0 }, "none");

@@ -4,11 +4,13 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use minidump_writer::crash_context::CrashContext;
 
 use super::retention::Limits;
-use crate::wire::{self, Hello, Malformed, Role, Verdict};
+use super::extras::Extra;
+use crate::wire::{self, Hello, Malformed, Reader, Role, Verdict};
 
 /// A connection and the process that opened it.
 pub(super) struct Session {
@@ -33,8 +35,14 @@ pub(super) enum Action {
     Reply(Vec<u8>),
     /// Remember who the host is, and send these bytes back.
     Describe(Description, Vec<u8>),
-    /// Write a dump.
-    Dump(Box<CrashContext>),
+    /// Write a dump of a crash.
+    Crash(Box<CrashContext>),
+    /// Write a dump of the living host.
+    Dump { tid: i32, reason: String },
+    /// Remember what goes into a dump.
+    Extra(Extra),
+    /// The host lives, and will say so again within this time; never again for zero.
+    Heartbeat(Duration),
     /// The host disarms itself.
     Goodbye,
     /// Send these bytes and end the session.
@@ -64,6 +72,11 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Act
     const PID: u32 = wire::KIND_USER + wire::USER_PID;
     const HELLO: u32 = wire::KIND_USER + wire::USER_HELLO;
     const GOODBYE: u32 = wire::KIND_USER + wire::USER_GOODBYE;
+    const DUMP: u32 = wire::KIND_USER + wire::USER_DUMP;
+    const ANNOTATION: u32 = wire::KIND_USER + wire::USER_ANNOTATION;
+    const ATTACHMENT: u32 = wire::KIND_USER + wire::USER_ATTACHMENT;
+    const MEMORY: u32 = wire::KIND_USER + wire::USER_MEMORY;
+    const HEARTBEAT: u32 = wire::KIND_USER + wire::USER_HEARTBEAT;
     let (kind, payload) = wire::split(received, length).map_err(Bad::Malformed)?;
     let malformed = Bad::Malformed(Malformed::Payload(kind));
     match kind {
@@ -73,6 +86,11 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Act
         PID if payload.len() == size_of::<u32>() => Ok(Action::None),
         HELLO => hello(payload).ok_or(malformed),
         GOODBYE if payload.is_empty() => Ok(Action::Goodbye),
+        DUMP => whole(payload, dump).ok_or(malformed),
+        ANNOTATION => whole(payload, annotation).ok_or(malformed),
+        ATTACHMENT => whole(payload, attachment).ok_or(malformed),
+        MEMORY => whole(payload, memory).ok_or(malformed),
+        HEARTBEAT => whole(payload, heartbeat).ok_or(malformed),
         PID | GOODBYE => Err(malformed),
         kind => Err(Bad::UnknownKind(kind)),
     }
@@ -83,7 +101,42 @@ fn crash(payload: &[u8], peer: i32) -> Option<Result<Action, Bad>> {
     if context.pid != peer {
         return Some(Err(Bad::OtherPid { claimed: context.pid, peer }));
     }
-    Some(Ok(Action::Dump(Box::new(context))))
+    Some(Ok(Action::Crash(Box::new(context))))
+}
+
+/// Reads a payload with nothing left over.
+fn whole<'a>(payload: &'a [u8], read: fn(&mut Reader<'a>) -> Option<Action>) -> Option<Action> {
+    let mut rest = Reader(payload);
+    read(&mut rest).filter(|_| rest.is_empty())
+}
+
+fn dump(rest: &mut Reader<'_>) -> Option<Action> {
+    let tid = i32::try_from(rest.number()?).ok()?;
+    Some(Action::Dump { tid, reason: text(rest)? })
+}
+
+fn annotation(rest: &mut Reader<'_>) -> Option<Action> {
+    let key = text(rest)?;
+    let value = if rest.is_empty() { None } else { Some(text(rest)?) };
+    Some(Action::Extra(Extra::Annotation { key, value }))
+}
+
+fn attachment(rest: &mut Reader<'_>) -> Option<Action> {
+    let path = rest.string()?;
+    let absolute = path.first() == Some(&b'/') && !path.contains(&0);
+    absolute.then(|| Action::Extra(Extra::Attachment(PathBuf::from(OsStr::from_bytes(path)))))
+}
+
+fn memory(rest: &mut Reader<'_>) -> Option<Action> {
+    Some(Action::Extra(Extra::Memory { start: rest.long()?, length: rest.long()? }))
+}
+
+fn heartbeat(rest: &mut Reader<'_>) -> Option<Action> {
+    Some(Action::Heartbeat(Duration::from_millis(rest.number()?.into())))
+}
+
+fn text(rest: &mut Reader<'_>) -> Option<String> {
+    std::str::from_utf8(rest.string()?).ok().map(str::to_owned)
 }
 
 fn hello(payload: &[u8]) -> Option<Action> {

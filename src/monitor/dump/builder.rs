@@ -33,11 +33,11 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(pid: i32, tid: i32, context: CrashContextExt, missing: Vec<String>) -> Result<Self, String> {
+    pub(super) fn new(pid: i32, tid: i32, context: Option<CrashContextExt>, missing: Vec<String>) -> Result<Self, String> {
         let mut writer =
             MinidumpWriterConfig::new(NOBODY, tid).build_for_testing(DontCare).map_err(|error| error.to_string())?;
         writer.process_id = pid;
-        writer.crash_context = Some(context);
+        writer.crash_context = context;
         let mut buffer = Buffer::with_capacity(64 * 1024);
         let header = MemoryWriter::alloc(&mut buffer).map_err(|error| error.to_string())?;
         Ok(Self { buffer, header, directory: Vec::new(), missing, writer, executable_build_id: None })
@@ -63,12 +63,13 @@ impl Builder {
         self.writer.blamed_thread
     }
 
-    pub(super) fn crash_context(&self) -> &CrashContextExt {
-        self.writer.crash_context.as_ref().expect("set when made")
+    pub(super) fn crash_context(&self) -> Option<&CrashContextExt> {
+        self.writer.crash_context.as_ref()
     }
 
-    pub(super) fn set_crashing_registers(&mut self, location: MDLocationDescriptor) {
-        self.writer.crashing_thread_context = CrashingThreadContext::CrashContext(location);
+    /// The registers that the exception stream points to, and their instruction pointer.
+    pub(super) fn set_crashing_registers(&mut self, location: MDLocationDescriptor, instruction: usize) {
+        self.writer.crashing_thread_context = CrashingThreadContext::CrashContextPlusAddress((location, instruction));
     }
 
     pub(super) fn set_thread_names(&mut self, threads: impl Iterator<Item = (i32, Option<String>)>) {
@@ -151,7 +152,7 @@ impl Builder {
     }
 }
 
-fn entry(kind: MDStreamType, location: MDLocationDescriptor) -> MDRawDirectory {
+pub(super) fn entry(kind: MDStreamType, location: MDLocationDescriptor) -> MDRawDirectory {
     MDRawDirectory { stream_type: kind as u32, location }
 }
 

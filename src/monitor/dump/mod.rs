@@ -4,6 +4,7 @@
 //! memory goes in is done here, because a crash dump has to be bounded, whatever the stack pointers point into, and
 //! because a process of a thousand threads is stopped as a whole many times faster than thread by thread.
 
+mod annotations;
 mod builder;
 mod maps;
 mod memory;
@@ -17,6 +18,7 @@ use minidump_writer::CrashContextExt;
 use minidump_writer::crash_context::CrashContext;
 use minidump_writer::minidump_format::MDStreamType;
 
+use super::extras::Extras;
 use builder::Builder;
 use maps::Maps;
 use target::Target;
@@ -46,20 +48,36 @@ const FILES: [(&str, MDStreamType); 5] = [
     ("maps", MDStreamType::LinuxMaps),
 ];
 
+/// What is dumped.
+pub(super) struct Subject<'a> {
+    pub pid: i32,
+    /// The thread that crashed, or that is to blame.
+    pub tid: i32,
+    /// None for a process that has not crashed: then the thread is where it is.
+    pub context: Option<&'a CrashContext>,
+    pub extras: &'a Extras,
+}
+
 /// Stops the process and makes a dump of it.
-pub(super) fn make(context: CrashContext) -> Result<Made, String> {
+pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     let start = Instant::now();
-    let (pid, tid) = (context.pid, context.tid);
+    let Subject { pid, tid, context, extras } = *subject;
     let mut missing = Vec::new();
     let target = Target::stop(pid, &mut missing);
     let stopping = start.elapsed();
     let files = FILES.map(|(name, kind)| (name, kind, target.read_file(name)));
     let maps = Maps::parse(files.iter().find(|(name, ..)| *name == "maps").and_then(|(.., text)| text.as_ref().ok()));
-    let mut builder = Builder::new(pid, tid, CrashContextExt { inner: context }, missing)?;
+    let mut builder = Builder::new(pid, tid, context.map(|context| CrashContextExt { inner: context.clone() }), missing)?;
 
     builder.add("threads", |builder| threads::write(builder, &target, &maps));
     builder.add("modules", |builder| modules::write(builder, &target, &maps));
+    for (start, length) in &extras.memory {
+        if let Err(error) = builder.memory(&target, *start, start.saturating_add(*length)) {
+            builder.note(format!("memory at {start:#x}: {error}"));
+        }
+    }
     builder.add("memory list", |builder| builder.memory_list());
+    builder.add("annotations", |builder| annotations::write(builder, &extras.annotations));
     builder.add("exception", |builder| builder.exception());
     builder.add("system information", |builder| builder.system_info());
     builder.add("memory information", |builder| builder.memory_info());

@@ -7,7 +7,7 @@ use minidump_writer::thread_info::ThreadInfo;
 
 use super::builder::{Builder, Outcome};
 use super::maps::Maps;
-use super::target::{Target, Thread};
+use super::target::Target;
 use crate::sys::ptrace::thread_pointer;
 
 /// Most stack bytes of the crashing thread.
@@ -29,57 +29,65 @@ pub(super) fn write(builder: &mut Builder, target: &Target, maps: &Maps) -> Outc
     let limit = (STACKS_TOTAL / others).clamp(STACK_MIN, STACK_MAX);
     let mut threads: Vec<MDRawThread> = Vec::with_capacity(target.threads.len());
     for thread in &target.threads {
-        threads.push(if thread.tid == builder.crashing_thread() {
-            crashing(builder, target, maps, thread.registers.as_ref())?
-        } else {
-            other(builder, target, maps, thread, limit)?
-        });
+        let blamed = thread.tid == builder.crashing_thread();
+        let state = State::of(builder, blamed, thread.registers.as_ref());
+        threads.push(one(builder, target, maps, thread.tid, state, if blamed { CRASHING_STACK_MAX } else { limit })?);
     }
     if target.threads.iter().all(|thread| thread.tid != builder.crashing_thread()) {
-        threads.push(crashing(builder, target, maps, None)?);
+        let state = State::of(builder, true, None);
+        threads.push(one(builder, target, maps, builder.crashing_thread(), state, CRASHING_STACK_MAX)?);
     }
     builder.set_thread_names(target.threads.iter().map(|thread| (thread.tid, thread.name.clone())));
     builder.list(MDStreamType::ThreadListStream, threads)
 }
 
-/// The crashing thread as it was at the crash. Where it is `now`, in the handler, would help nobody.
-fn crashing(
-    builder: &mut Builder,
-    target: &Target,
-    maps: &Maps,
-    now: Option<&ThreadInfo>,
-) -> Result<MDRawThread, String> {
-    let context = builder.crash_context();
-    let (instruction, stack_pointer) = (context.get_instruction_pointer(), context.get_stack_pointer());
-    let mut registers = RawContextCPU::default();
-    context.fill_cpu_context(&mut registers);
-    let stack =
-        Stack { pointer: stack_pointer as u64, limit: CRASHING_STACK_MAX, own_data: now.and_then(thread_pointer) };
-    let stack = stack.write(builder, target, maps);
-    if let Some((start, end)) = maps.around(instruction as u64, AROUND_INSTRUCTION) {
-        let _ = builder.memory(target, start, end);
-    }
-    let thread_context = put(builder, registers)?;
-    builder.set_crashing_registers(thread_context);
-    Ok(raw(builder.crashing_thread(), stack, thread_context))
+/// Where a thread is, or was at the crash.
+struct State {
+    registers: RawContextCPU,
+    instruction: usize,
+    stack_pointer: usize,
+    own_data: Option<u64>,
 }
 
-fn other(
+impl State {
+    /// The crashing thread's is that of the crash: where it is now, in the handler, would help nobody. None for a thread
+    /// that could not be stopped.
+    fn of(builder: &Builder, blamed: bool, now: Option<&ThreadInfo>) -> Option<Self> {
+        let mut registers = RawContextCPU::default();
+        let own_data = now.and_then(thread_pointer);
+        if let Some(crash) = builder.crash_context().filter(|_| blamed) {
+            crash.fill_cpu_context(&mut registers);
+            let (instruction, stack_pointer) = (crash.get_instruction_pointer(), crash.get_stack_pointer());
+            return Some(Self { registers, instruction, stack_pointer, own_data });
+        }
+        let now = now?;
+        now.fill_cpu_context(&mut registers);
+        let (instruction, stack_pointer) = (now.get_instruction_pointer(), now.stack_pointer);
+        Some(Self { registers, instruction, stack_pointer, own_data })
+    }
+}
+
+fn one(
     builder: &mut Builder,
     target: &Target,
     maps: &Maps,
-    thread: &Thread,
+    tid: i32,
+    state: Option<State>,
     limit: u64,
 ) -> Result<MDRawThread, String> {
-    let Some(info) = &thread.registers else {
-        return Ok(raw(thread.tid, MDMemoryDescriptor::default(), MDLocationDescriptor::default()));
+    let Some(State { registers, instruction, stack_pointer, own_data }) = state else {
+        return Ok(raw(tid, MDMemoryDescriptor::default(), MDLocationDescriptor::default()));
     };
-    let stack = Stack { pointer: info.stack_pointer as u64, limit, own_data: thread_pointer(info) };
-    let stack = stack.write(builder, target, maps);
-    let mut registers = RawContextCPU::default();
-    info.fill_cpu_context(&mut registers);
-    let thread_context = put(builder, registers)?;
-    Ok(raw(thread.tid, stack, thread_context))
+    let stack = Stack { pointer: stack_pointer as u64, limit, own_data }.write(builder, target, maps);
+    let registers = MemoryWriter::alloc_with_val(builder.buffer(), registers).map_err(|error| error.to_string())?;
+    if tid == builder.crashing_thread() {
+        if let Some((start, end)) = maps.around(instruction as u64, AROUND_INSTRUCTION) {
+            // Without these bytes a reader takes them from the module's file.
+            let _ = builder.memory(target, start, end);
+        }
+        builder.set_crashing_registers(registers.location(), instruction);
+    }
+    Ok(raw(tid, stack, registers.location()))
 }
 
 fn raw(tid: i32, stack: MDMemoryDescriptor, thread_context: MDLocationDescriptor) -> MDRawThread {
@@ -92,11 +100,6 @@ fn raw(tid: i32, stack: MDMemoryDescriptor, thread_context: MDLocationDescriptor
         stack,
         thread_context,
     }
-}
-
-fn put(builder: &mut Builder, registers: RawContextCPU) -> Result<MDLocationDescriptor, String> {
-    let written = MemoryWriter::alloc_with_val(builder.buffer(), registers);
-    Ok(written.map_err(|error| error.to_string())?.location())
 }
 
 /// Which piece of a stack goes into the dump.
