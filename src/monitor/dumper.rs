@@ -48,11 +48,11 @@ pub(super) struct Dumper {
 
 impl Dumper {
     /// Starts a child for `job`; gives the job back where that fails.
-    pub(super) fn start(job: Job) -> Result<Self, (Job, std::io::Error)> {
+    pub(super) fn start(job: Job) -> Result<Self, Box<(Job, std::io::Error)>> {
         let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
         let (read, write) = match pipe {
             Ok(ends) => ends,
-            Err(errno) => return Err((job, errno.into())),
+            Err(errno) => return Err(Box::new((job, errno.into()))),
         };
         let forked = process::fork(&[write.as_fd()], || {
             let mut pipe = File::from(write.try_clone().unwrap_or_else(|_| std::process::abort()));
@@ -66,7 +66,7 @@ impl Dumper {
         });
         match forked {
             Ok(child) => Ok(Self { job, result: read, deadline: Instant::now() + DEADLINE, acked: false, child }),
-            Err(error) => Err((job, error)),
+            Err(error) => Err(Box::new((job, error))),
         }
     }
 

@@ -22,7 +22,8 @@ impl Monitor {
                     self.watch(dumper.result.as_fd(), Token::Dumper(id));
                     self.dumpers.insert(id, dumper);
                 }
-                Err((job, error)) => {
+                Err(failed) => {
+                    let (job, error) = *failed;
                     log::error!("process {}: nothing written: cannot start a dumper: {error}", job.pid);
                     self.acknowledge(&job);
                 }
