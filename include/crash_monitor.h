@@ -148,6 +148,11 @@ typedef int32_t cm_status;
  */
 #define CM_ERR_LIMIT 16
 
+/**
+ * The monitor could not write the dump that was asked for; `cm_last_error` says why.
+ */
+#define CM_ERR_DUMP 17
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -384,6 +389,97 @@ cm_status cm_config_set_retention(cm_config *config,
  */
 cm_status cm_config_set_strategy(cm_config *config,
                                  int32_t strategy);
+
+/**
+ * Has the monitor write a dump of this process as it is, which then goes on: any number of times, from any thread. The
+ * calling thread is the one that the dump shows first. All threads stop while they are read, for milliseconds; a system
+ * call that one waits in may return early with EINTR, as signal(7) lists for stop signals.
+ *
+ * `reason`: up to 1024 bytes of UTF-8 for the record; NULL means none.
+ * Returns when the dump is in the dump directory: `CM_OK`; `CM_ERR_INVALID_ARGUMENT` (not UTF-8), `CM_ERR_LIMIT`,
+ * `CM_ERR_NOT_INSTALLED`, `CM_ERR_DUMP` (the monitor could not write it), `CM_ERR_TIMEOUT` (not within the deadline of
+ * `cm_config_set_deadline_ms`), or, where the monitor has gone and could not be replaced, an error of `cm_install`.
+ * Threads: any. Signal handlers: no.
+ *
+ * # Safety
+ * `reason` is NULL or points to a NUL-terminated string.
+ */
+cm_status cm_dump_now(const char *reason);
+
+/**
+ * Sets an annotation: a key and a value that every later dump of this process holds, in the stream that Crashpad
+ * writes (shown by minidump-stackwalk and Sentry), and its record too. The same key again replaces the value.
+ *
+ * `key`: 1 to 256 bytes of UTF-8. `value`: up to 20480 bytes of UTF-8; NULL removes the annotation, which need not be
+ * there. Both are copied. There can be 64 annotations.
+ * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` or `CM_ERR_LIMIT`, and then nothing has changed;
+ * or, where the monitor has gone and could not be replaced, an error of `cm_install`: then the annotation is kept and
+ * told to the next monitor. Costs a write to a local socket, and a start of a monitor where it has gone.
+ * Threads: any. Signal handlers: no. Before `cm_install`: yes, it is told to the monitor then.
+ *
+ * # Safety
+ * `key` is NULL or NUL-terminated, `value` too.
+ */
+cm_status cm_set_annotation(const char *key,
+                            const char *value);
+
+/**
+ * Has a file, such as the program's log, copied beside every later dump, as `<dump's name>.<file's name>`: as it is
+ * when the dump is written, at most its first 64 MiB.
+ *
+ * `path`: a path in the file system's own bytes; copied, and made absolute at once. The file need not be there yet. There
+ * can be 16 files; the same one twice counts once.
+ * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` or `CM_ERR_LIMIT`, and then nothing has changed;
+ * or, where the monitor has gone and could not be replaced, an error of `cm_install`: then the file is kept in mind and
+ * told to the next monitor.
+ * Threads: any. Signal handlers: no. Before `cm_install`: yes, it is told to the monitor then.
+ *
+ * # Safety
+ * `path` is NULL or NUL-terminated.
+ */
+cm_status cm_attach_file(const char *path);
+
+/**
+ * Puts memory of this process into every later dump, as it is when the dump is written. It is not read now; what cannot
+ * be read then is noted in the dump.
+ *
+ * `start`: its address. `length`: 1 to 1048576 bytes. There can be 64 ranges; the same start again replaces the length.
+ * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` or `CM_ERR_LIMIT`, and then nothing has changed;
+ * or, where the monitor has gone and could not be replaced, an error of `cm_install`: then the range is kept in mind and
+ * told to the next monitor.
+ * Threads: any. Signal handlers: no. Before `cm_install`: yes, it is told to the monitor then.
+ */
+cm_status cm_add_memory(const void *start,
+                        size_t length);
+
+/**
+ * Leaves out again what `cm_add_memory` was given: call it before the memory is freed or used for something else.
+ *
+ * `start`: the address given there.
+ * Returns `CM_OK`, `CM_ERR_INVALID_ARGUMENT` (nothing was added at this address), or an error of `cm_install` as there.
+ * Threads: any. Signal handlers: no. Before `cm_install`: yes.
+ */
+cm_status cm_remove_memory(const void *start);
+
+/**
+ * Promises a sign of life, `cm_heartbeat`, within `timeout_ms` and again within that time of each. A process that breaks
+ * the promise is dumped from outside as hung, once, and lives on; its next sign of life makes a new promise.
+ *
+ * `timeout_ms`: at least 10 milliseconds; 0 ends the promise.
+ * Returns `CM_OK`; `CM_ERR_NOT_INSTALLED`, `CM_ERR_INVALID_ARGUMENT`, or, where the monitor has gone and could not be
+ * replaced, an error of `cm_install`.
+ * Threads: any. Signal handlers: no.
+ */
+cm_status cm_heartbeat_start(uint32_t timeout_ms);
+
+/**
+ * Gives the sign of life that `cm_heartbeat_start` promised. Costs a write to a local socket.
+ *
+ * Returns `CM_OK`; `CM_ERR_NOT_INSTALLED`, `CM_ERR_INVALID_ARGUMENT` (nothing was promised), or, where the monitor has
+ * gone and could not be replaced, an error of `cm_install`.
+ * Threads: any. Signal handlers: no.
+ */
+cm_status cm_heartbeat(void);
 
 /**
  * Gives the calling thread an alternate signal stack, so that a stack overflow in it can be reported: a handler

@@ -34,5 +34,8 @@ mod wire;
 
 pub use config::Config;
 pub use error::{Error, Result};
-pub use install::{add_runtime_code, init_thread, install, is_armed, uninstall};
+pub use install::{
+    add_memory, add_runtime_code, attach_file, dump_now, heartbeat, init_thread, install, is_armed, remove_memory,
+    set_annotation, start_heartbeat, uninstall,
+};
 pub use status::*;

@@ -57,6 +57,18 @@ pub(super) unsafe fn text<'a>(name: &str, pointer: *const c_char) -> Result<&'a 
     })
 }
 
+/// UTF-8 text that may be NULL.
+///
+/// # Safety
+/// As for [`required`].
+pub(super) unsafe fn optional_text<'a>(name: &str, pointer: *const c_char) -> Result<Option<&'a str>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise is passed on.
+    unsafe { text(name, pointer).map(Some) }
+}
+
 /// A reference to an object of ours.
 ///
 /// # Safety

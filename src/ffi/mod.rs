@@ -8,6 +8,7 @@
 
 mod args;
 mod config;
+mod extras;
 mod guard;
 mod install;
 mod last_error;
@@ -16,6 +17,7 @@ mod thread;
 mod version;
 
 pub use config::*;
+pub use extras::*;
 pub use install::*;
 pub use last_error::*;
 pub use monitor::*;

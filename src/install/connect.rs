@@ -139,7 +139,10 @@ pub(super) fn lost(settings: &Settings, error: &minidumper::Error) -> Error {
 pub(super) fn gone(settings: &Settings, wait: Duration) -> Error {
     unusable(
         settings,
-        format_args!("the monitor is gone and could not be replaced; tried again in {} ms at the earliest", wait.as_millis()),
+        format_args!(
+            "the monitor is gone and could not be replaced; tried again in {} ms at the earliest",
+            wait.as_millis()
+        ),
     )
 }
 
@@ -148,7 +151,7 @@ pub(super) fn request_dump(settings: &Settings, payload: &[u8]) -> Result<()> {
     let deadline = Deadline::after(settings.deadline);
     let address = SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes());
     let mut answer = vec![0; wire::MESSAGE_MAX];
-    let request = || {
+    let mut request = || {
         let socket = raw::connect(&address, deadline)?;
         let header = wire::header(wire::KIND_USER + wire::USER_DUMP, payload.len());
         raw::send(socket.as_raw_fd(), [&header, payload], deadline)?;

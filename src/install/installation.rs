@@ -62,13 +62,16 @@ impl Connected {
         let armed = handler::arm(frozen)
             .map_err(|error| Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}")))?;
         raw::allow_tracer(crash.monitor_pid);
-        Ok(Installation { settings, armed: Some(armed), control, link: crash.link, identity, pid })
+        let heartbeat = Duration::ZERO;
+        Ok(Installation { settings, heartbeat, armed: Some(armed), control, link: crash.link, identity, pid })
     }
 }
 
 /// An armed process.
 pub(super) struct Installation {
     pub(super) settings: Settings,
+    /// The time within which signs of life are promised; zero for none.
+    pub(super) heartbeat: Duration,
     /// None only while the handlers are attached anew, and after that failed.
     armed: Option<Armed>,
     control: minidumper::Client,
@@ -84,7 +87,8 @@ impl Installation {
         if let Some(armed) = self.armed.take() {
             handler::disarm(armed);
         }
-        let anew = connected.arm(self.settings.clone())?;
+        let mut anew = connected.arm(self.settings.clone())?;
+        anew.heartbeat = self.heartbeat;
         std::mem::replace(self, anew).disarm();
         Ok(())
     }

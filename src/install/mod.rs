@@ -19,8 +19,8 @@ use crate::status::{
 };
 
 use installation::{Connected, Installation};
-pub use telling::{add_memory, attach_file, dump_now, heartbeat, remove_memory, set_annotation};
 pub(crate) use monitor_program::host_runs_monitor;
+pub use telling::{add_memory, attach_file, dump_now, heartbeat, remove_memory, set_annotation, start_heartbeat};
 
 static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
 

@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 use super::extras::{self, Message};
 use super::installation::{Connected, Installation};
 use super::{connect, installed, not_installed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits;
+use crate::status::CM_ERR_INVALID_ARGUMENT;
 use crate::sys::raw;
 use crate::wire::{self, Payload};
 
 /// After a monitor could not be reached, calls do not try again for this long; twice as long each time, up to the second.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)];
+
+/// A promise to say something more often than this is not one that a busy machine can keep.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
 /// When a monitor may be looked for again.
 static RETRY: Mutex<Option<Retry>> = Mutex::new(None);
@@ -43,13 +47,37 @@ pub fn remove_memory(start: usize) -> Result<()> {
     tell(&extras::remove_memory(start as u64)?)
 }
 
-/// Says that the process lives and will say so again within `within`; never again for zero.
-pub fn heartbeat(within: Duration) -> Result<()> {
-    if installed().is_none() {
-        return Err(not_installed("a heartbeat"));
+/// Promises a sign of life within `within`, again and again; zero ends the promise.
+pub fn start_heartbeat(within: Duration) -> Result<()> {
+    if !within.is_zero() && within < HEARTBEAT_MIN {
+        return Err(Error::new(
+            CM_ERR_INVALID_ARGUMENT,
+            format!("a heartbeat within {within:?} is too fast: give at least {HEARTBEAT_MIN:?}, or 0 for none"),
+        ));
     }
-    let payload = Payload::default().number(within.as_millis().min(u32::MAX.into()) as u32).0;
-    tell(&Message { number: wire::USER_HEARTBEAT, payload })
+    let mut installed = installed();
+    let installation = installed.as_mut().ok_or_else(|| not_installed("cm_heartbeat_start"))?;
+    installation.heartbeat = within;
+    beat(installation)
+}
+
+/// Gives the sign of life that was promised.
+pub fn heartbeat() -> Result<()> {
+    let mut installed = installed();
+    let installation = installed.as_mut().ok_or_else(|| not_installed("cm_heartbeat"))?;
+    if installation.heartbeat.is_zero() {
+        return Err(Error::new(
+            CM_ERR_INVALID_ARGUMENT,
+            "no heartbeat is promised: cm_heartbeat_start comes before cm_heartbeat",
+        ));
+    }
+    beat(installation)
+}
+
+fn beat(installation: &mut Installation) -> Result<()> {
+    reach(installation)?;
+    let payload = Payload::default().number(installation.heartbeat.as_millis() as u32).0;
+    installation.send(&Message { number: wire::USER_HEARTBEAT, payload })
 }
 
 /// Has the monitor dump the living process, blaming the calling thread.
@@ -69,11 +97,11 @@ pub fn dump_now(reason: &str) -> Result<()> {
 fn tell(message: &Message) -> Result<()> {
     let mut installed = installed();
     let Some(installation) = installed.as_mut() else { return Ok(()) };
-    if !installation.monitor_is_there() {
-        // A new monitor is told everything, this message included unless it is a sign of life.
-        reach(installation)?;
+    if installation.monitor_is_there() {
+        return installation.send(message);
     }
-    installation.send(message)
+    // A new monitor is told everything, this message included.
+    reach(installation)
 }
 
 /// Sees to it that there is a monitor: finds or starts another one where ours has gone, or is a forked child's parent's.

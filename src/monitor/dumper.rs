@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -60,11 +61,11 @@ pub(super) struct Dumper {
 
 impl Dumper {
     /// Starts a child for `job`; gives the job back where that fails.
-    pub(super) fn start(job: Job) -> Result<Self, (Job, std::io::Error)> {
+    pub(super) fn start(job: Job) -> Result<Self, Box<(Job, std::io::Error)>> {
         let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
         let (read, write) = match pipe {
             Ok(ends) => ends,
-            Err(errno) => return Err((job, errno.into())),
+            Err(errno) => return Err(Box::new((job, errno.into()))),
         };
         let forked = process::fork(&[write.as_fd()], || {
             let mut pipe = File::from(write.try_clone().unwrap_or_else(|_| std::process::abort()));
@@ -78,7 +79,7 @@ impl Dumper {
         });
         match forked {
             Ok(child) => Ok(Self { job, result: read, deadline: Instant::now() + DEADLINE, acked: false, child }),
-            Err(error) => Err((job, error)),
+            Err(error) => Err(Box::new((job, error))),
         }
     }
 
@@ -109,6 +110,13 @@ impl Dumper {
             _ => None,
         }
     }
+}
+
+/// Writes in this process: where no child can be had (RLIMIT_NPROC), a dump that holds up the others is better than none.
+pub(super) fn write_here(job: &Job) -> Result<PathBuf, String> {
+    let mut written = Err("nothing was written".to_owned());
+    let writing = AssertUnwindSafe(|| work(job, |path| written = Ok(path.to_owned())));
+    catch_unwind(writing).unwrap_or_else(|_| Err("the dumper panicked".to_owned())).and(written)
 }
 
 fn encode(result: Result<&Path, &str>) -> Vec<u8> {
@@ -168,12 +176,7 @@ fn write_report(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<(File,
     result.map(|(_, file, path, _)| (file, path))
 }
 
-fn write_dump(
-    job: &Job,
-    tid: i32,
-    cause: &Cause,
-    stem: &str,
-) -> Result<(dump::Made, File, PathBuf, Duration), String> {
+fn write_dump(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<(dump::Made, File, PathBuf, Duration), String> {
     let directory = &job.description.dump_dir;
     let context = match cause {
         Cause::Crash(context) => Some(context.as_ref()),

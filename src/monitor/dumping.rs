@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 
-use super::dumper::{Cause, Dumper, Job, Work};
+use super::dumper::{self, Cause, Dumper, Job, Work};
 use super::event_loop::{Monitor, Token};
 use crate::wire::{self, Payload};
 
@@ -23,10 +23,14 @@ impl Monitor {
                     self.watch(dumper.result.as_fd(), Token::Dumper(id));
                     self.dumpers.insert(id, dumper);
                 }
-                Err((job, error)) => {
-                    let reason = format!("cannot start a dumper: {error}");
-                    log::error!("process {}: {reason}", job.pid);
-                    self.acknowledge(&job, &Err(reason));
+                Err(failed) => {
+                    let (job, error) = *failed;
+                    log::warn!("process {}: cannot start a dumper ({error}): writing here", job.pid);
+                    let outcome = dumper::write_here(&job);
+                    if let Err(reason) = &outcome {
+                        log::error!("process {}: {reason}", job.pid);
+                    }
+                    self.acknowledge(&job, &outcome);
                 }
             }
         }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use minidump_writer::crash_context::CrashContext;
 
-use super::retention::Limits;
 use super::extras::Extra;
+use super::retention::Limits;
 use crate::wire::{self, Hello, Malformed, Reader, Role, Verdict};
 
 /// A connection and the process that opened it.

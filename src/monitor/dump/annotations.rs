@@ -12,7 +12,10 @@ pub(super) fn write(builder: &mut Builder, annotations: &BTreeMap<String, String
     let buffer = builder.buffer();
     let entries: Vec<_> = annotations
         .iter()
-        .map(|(key, value)| MINIDUMP_SIMPLE_STRING_DICTIONARY_ENTRY { key: string(buffer, key), value: string(buffer, value) })
+        .map(|(key, value)| MINIDUMP_SIMPLE_STRING_DICTIONARY_ENTRY {
+            key: string(buffer, key),
+            value: string(buffer, value),
+        })
         .collect();
     let failed = |error: minidump_writer::mem_writer::MemoryWriterError| error.to_string();
     let count = MemoryWriter::<u32>::alloc_with_val(buffer, entries.len() as u32).map_err(failed)?;

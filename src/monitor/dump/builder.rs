@@ -33,7 +33,12 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(pid: i32, tid: i32, context: Option<CrashContextExt>, missing: Vec<String>) -> Result<Self, String> {
+    pub(super) fn new(
+        pid: i32,
+        tid: i32,
+        context: Option<CrashContextExt>,
+        missing: Vec<String>,
+    ) -> Result<Self, String> {
         let mut writer =
             MinidumpWriterConfig::new(NOBODY, tid).build_for_testing(DontCare).map_err(|error| error.to_string())?;
         writer.process_id = pid;

@@ -67,7 +67,8 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     let stopping = start.elapsed();
     let files = FILES.map(|(name, kind)| (name, kind, target.read_file(name)));
     let maps = Maps::parse(files.iter().find(|(name, ..)| *name == "maps").and_then(|(.., text)| text.as_ref().ok()));
-    let mut builder = Builder::new(pid, tid, context.map(|context| CrashContextExt { inner: context.clone() }), missing)?;
+    let mut builder =
+        Builder::new(pid, tid, context.map(|context| CrashContextExt { inner: context.clone() }), missing)?;
 
     builder.add("threads", |builder| threads::write(builder, &target, &maps));
     builder.add("modules", |builder| modules::write(builder, &target, &maps));

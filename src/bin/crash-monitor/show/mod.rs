@@ -1,0 +1,65 @@
+//! `crash-monitor show`: a minidump as text.
+
+#[cfg(feature = "show")]
+mod dump;
+#[cfg(feature = "show")]
+mod frames;
+#[cfg(feature = "show")]
+mod report;
+#[cfg(feature = "show")]
+mod stack;
+#[cfg(feature = "show")]
+mod symbols;
+
+use std::ffi::OsString;
+
+use crate::Failure;
+
+pub const HELP: &str = "\
+crash-monitor show: prints what crashed, and where
+
+Usage: crash-monitor show [--all-threads] FILE.dmp
+
+Prints the process, the signal and the address of the fault, and the stack of
+the thread that crashed: the function that crashed first, its callers below.
+Names and lines come from the program's files on this machine, as they were
+when it crashed: build with -g, and keep the files (or their debug files in
+/usr/lib/debug/.build-id). Without them a frame is a file and an offset in it.
+
+Options:
+  --all-threads     Print the stacks of the other threads too
+  -h, --help        Print this
+
+Exit status: 0 when the dump is shown, 1 on failure, 2 for a wrong command line.
+
+Example:
+  crash-monitor show crashes/app-1764104400-4242.dmp
+";
+
+/// Prints the dump that the arguments name.
+#[cfg(feature = "show")]
+pub fn show(arguments: Vec<OsString>) -> Result<(), Failure> {
+    let wrong = |error: lexopt::Error| Failure::Usage(error.to_string(), "crash-monitor show");
+    let (mut path, mut all_threads) = (None, false);
+    let mut parser = lexopt::Parser::from_args(arguments);
+    while let Some(argument) = parser.next().map_err(wrong)? {
+        match argument {
+            lexopt::Arg::Long("all-threads") => all_threads = true,
+            lexopt::Arg::Value(value) if path.is_none() => path = Some(std::path::PathBuf::from(value)),
+            other => return Err(wrong(other.unexpected())),
+        }
+    }
+    let path = path.ok_or_else(|| wrong("a dump file is missing".into()))?;
+    let text = report::of_file(&path, all_threads);
+    crate::print(&text.map_err(|why| Failure::Work(format!("{}: {why}", path.display())))?)
+}
+
+/// Says that it cannot.
+#[cfg(not(feature = "show"))]
+pub fn show(_: Vec<OsString>) -> Result<(), Failure> {
+    Err(Failure::Work(
+        "this build cannot show dumps. One that can is made by: \
+         cargo build --release --features show --bin crash-monitor"
+            .to_owned(),
+    ))
+}
