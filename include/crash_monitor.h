@@ -62,6 +62,35 @@ typedef struct cm_config cm_config;
 typedef int32_t cm_status;
 
 /**
+ * A function of a program that is its own monitor, called after each report: `dump_path` is the dump's, or NULL where
+ * there is none (a death, or a dump that failed), `record_path` the record's, or NULL where that failed; `user_data` what
+ * was given with the function. The strings belong to the library. It runs in a process of its own, a fork of the
+ * monitor that ends when it returns: it may take its time (up to ten minutes), upload the files or move them away.
+ */
+typedef void (*cm_dump_callback)(const char *dump_path, const char *record_path, void *user_data);
+
+/**
+ * A function of a program that is its own monitor, called for each line of the log: `level` is 1 for an error, 2 for a
+ * warning, 3 for information; `message` is UTF-8 without a line's end and belongs to the library; `user_data` what was
+ * given with the function. It is called by the monitor and by the processes that write its dumps.
+ */
+typedef void (*cm_log_callback)(uint32_t level, const char *message, void *user_data);
+
+/**
+ * A function of the program that is called in the crashing thread, by the signal handler, before the crash is reported.
+ * It may call what signal-safety(7) lists and nothing else: no `cm_*` function, no allocation, no lock, no printf. The
+ * heap may be corrupt. It runs on the alternate signal stack, of which it may use 16 KiB, and the time it takes is added
+ * to the time the crash takes.
+ *
+ * `signal`; `siginfo`: the `siginfo_t`; `context`: the `ucontext_t`; `user_data`: what was given with the function.
+ * Returns 0 for the crash to be reported, anything else for no report. The process ends either way.
+ */
+typedef int32_t (*cm_crash_callback)(int32_t signal,
+                                     const void *siginfo,
+                                     const void *context,
+                                     void *user_data);
+
+/**
  * Done.
  */
 #define CM_OK 0
@@ -200,6 +229,34 @@ const char *cm_status_text(cm_status status);
  * Threads: the first one, before the program starts threads of its own. Signal handlers: no. Before `cm_install`: yes, that is its place.
  */
 cm_status cm_run_monitor(void);
+
+/**
+ * Sets a function to be called in the monitor after each report; see `cm_dump_callback`. Called before
+ * `cm_run_monitor`; in a process that is no monitor it changes nothing.
+ *
+ * `callback`: not NULL. `user_data`: passed on to it, never looked at.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT`, or `CM_ERR_INVALID_ARGUMENT` (one is set already).
+ * Threads: any. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `callback` may be called with `user_data` in a fork of this process.
+ */
+cm_status cm_set_dump_callback(cm_dump_callback callback,
+                               void *user_data);
+
+/**
+ * Sets a function to be called for each line of the monitor's log, besides its file; see `cm_log_callback`. Called before
+ * `cm_run_monitor`; in a process that is no monitor it changes nothing.
+ *
+ * `callback`: not NULL. `user_data`: passed on to it, never looked at.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT`, or `CM_ERR_INVALID_ARGUMENT` (one is set already).
+ * Threads: any. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `callback` may be called with `user_data` by this process and by forks of it.
+ */
+cm_status cm_set_log_callback(cm_log_callback callback,
+                              void *user_data);
 
 /**
  * Arms this process: from now on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, in any thread) makes the
@@ -389,6 +446,48 @@ cm_status cm_config_set_retention(cm_config *config,
  */
 cm_status cm_config_set_strategy(cm_config *config,
                                  int32_t strategy);
+
+/**
+ * Sets whether dumps hold the process's environment, which often holds secrets. Default: they do not.
+ *
+ * `include`: 0 for no, anything else for yes.
+ * Returns `CM_OK` or `CM_ERR_NULL_ARGUMENT`.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live.
+ */
+cm_status cm_config_set_environment(cm_config *config,
+                                    int32_t include);
+
+/**
+ * Sets whether stacks are sanitized before they go into a dump: every word that is neither a small number nor points
+ * into code or into the same stack is overwritten. Stack traces survive it, the values of variables do not. Registers
+ * and added memory are left as they are. Default: not sanitized.
+ *
+ * `sanitize`: 0 for no, anything else for yes.
+ * Returns `CM_OK` or `CM_ERR_NULL_ARGUMENT`.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live.
+ */
+cm_status cm_config_set_sanitize_stacks(cm_config *config,
+                                        int32_t sanitize);
+
+/**
+ * Sets a function to be called at a crash, before the report; see `cm_crash_callback`. Default: none.
+ *
+ * `callback`: NULL for none; stays callable as long as the process lives. `user_data`: passed on to it, never looked at.
+ * Returns `CM_OK` or `CM_ERR_NULL_ARGUMENT`.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live, and `callback` keeps to the contract above.
+ */
+cm_status cm_config_set_crash_callback(cm_config *config,
+                                       cm_crash_callback callback,
+                                       void *user_data);
 
 /**
  * Has the monitor write a dump of this process as it is, which then goes on: any number of times, from any thread. The

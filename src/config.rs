@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::handler::Strategy;
+use crate::handler::{CrashCallback, Strategy};
 use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_SOCKET};
+use crate::wire::Contents;
 
 /// Longest socket path the kernel takes: `sun_path` is 108 bytes with its NUL (unix(7)).
 pub(crate) const SOCKET_PATH_MAX: usize = 107;
@@ -37,6 +38,8 @@ pub struct Config {
     keep_files: u32,
     keep_bytes: u64,
     strategy: Strategy,
+    contents: Contents,
+    crash_callback: Option<CrashCallback>,
 }
 
 impl Config {
@@ -52,6 +55,8 @@ impl Config {
             keep_files: KEEP_FILES_DEFAULT,
             keep_bytes: KEEP_BYTES_DEFAULT,
             strategy: Strategy::ReportFirst,
+            contents: Contents::default(),
+            crash_callback: None,
         })
     }
 
@@ -117,6 +122,21 @@ impl Config {
         Ok(())
     }
 
+    /// Whether dumps hold the process's environment.
+    pub fn set_environment(&mut self, include: bool) {
+        self.contents.environment = include;
+    }
+
+    /// Whether stacks are sanitized before they go into a dump.
+    pub fn set_sanitized_stacks(&mut self, sanitize: bool) {
+        self.contents.sanitized_stacks = sanitize;
+    }
+
+    /// What is called in the crashing thread before the report; None for nothing.
+    pub(crate) fn set_crash_callback(&mut self, callback: Option<CrashCallback>) {
+        self.crash_callback = callback;
+    }
+
     /// The settings that an installation goes by: absolute paths, defaults filled in.
     pub(crate) fn resolve(&self) -> Result<Settings> {
         let dump_dir = absolute("dump_dir", &self.dump_dir)?;
@@ -135,6 +155,8 @@ impl Config {
             keep_files: self.keep_files,
             keep_bytes: self.keep_bytes,
             strategy: self.strategy,
+            contents: self.contents,
+            crash_callback: self.crash_callback,
         })
     }
 }
@@ -151,6 +173,8 @@ pub(crate) struct Settings {
     pub keep_files: u32,
     pub keep_bytes: u64,
     pub strategy: Strategy,
+    pub contents: Contents,
+    pub crash_callback: Option<CrashCallback>,
 }
 
 /// Refuses a socket path that no socket address can hold.

@@ -124,12 +124,32 @@ pub(crate) struct Hello<'a> {
     /// How many dumps, and how many bytes of them, the directory keeps.
     pub keep_files: u32,
     pub keep_bytes: u64,
+    pub contents: Contents,
 }
 
-/// The payload of [`USER_HELLO`]: version, role, what to keep (the bytes as low and high half), then length and bytes of
-/// each string.
+/// What a host wants in its dumps, or not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// The environment.
+    pub environment: bool,
+    /// Stacks with everything overwritten that points into no code and no stack.
+    pub sanitized_stacks: bool,
+}
+
+impl Contents {
+    fn to_number(self) -> u32 {
+        u32::from(self.environment) | u32::from(self.sanitized_stacks) << 1
+    }
+
+    fn from_number(number: u32) -> Self {
+        Self { environment: number & 1 != 0, sanitized_stacks: number & 2 != 0 }
+    }
+}
+
+/// The payload of [`USER_HELLO`]: version, role, files to keep, contents, bytes to keep, then the strings.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
     let numbers = Payload::default().number(hello.version).number(hello.role as u32).number(hello.keep_files);
+    let numbers = numbers.number(hello.contents.to_number());
     numbers.long(hello.keep_bytes).string(hello.dump_dir).string(hello.app_name.as_bytes()).0
 }
 
@@ -145,13 +165,14 @@ impl<'a> Hello<'a> {
         let version = rest.number()?;
         let role = Role::from_number(rest.number()?)?;
         let keep_files = rest.number()?;
+        let contents = Contents::from_number(rest.number()?);
         let keep_bytes = rest.long()?;
         let dump_dir = rest.string()?;
         let app_name = std::str::from_utf8(rest.string()?).ok()?;
         let complete = rest.is_empty();
         let sane = dump_dir.first() == Some(&b'/') && !dump_dir.contains(&0);
         let nameable = !app_name.is_empty() && !app_name.starts_with('.') && !app_name.contains(['/', '\0']);
-        let hello = Self { version, role, dump_dir, app_name, keep_files, keep_bytes };
+        let hello = Self { version, role, dump_dir, app_name, keep_files, keep_bytes, contents };
         (complete && sane && nameable).then_some(hello)
     }
 }
@@ -257,6 +278,7 @@ mod tests {
         app_name: "app",
         keep_files: 100,
         keep_bytes: 5 << 32 | 7,
+        contents: Contents { environment: true, sanitized_stacks: true },
     };
 
     #[test]

@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_NULL_ARGUMENT};
 
-fn null(name: &str) -> Error {
+/// The error for a pointer that must not be NULL.
+pub(super) fn null(name: &str) -> Error {
     Error::new(CM_ERR_NULL_ARGUMENT, format!("{name} is NULL: give a pointer"))
 }
 

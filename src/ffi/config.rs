@@ -1,9 +1,10 @@
 //! `cm_config`: everything that can be asked for beyond the two arguments of `cm_install`.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use super::{args, guard};
 use crate::config::Config;
+use crate::handler::CrashCallback;
 use crate::status::cm_status;
 
 /// Settings for `cm_install_with`, made by `cm_config_new` and freed by `cm_config_free`. Opaque. One object may be
@@ -165,5 +166,77 @@ pub unsafe extern "C" fn cm_config_set_strategy(config: *mut cm_config, strategy
         // SAFETY: by this function's contract.
         let config = unsafe { args::exclusive("config", config)? };
         config.inner.set_strategy(strategy)
+    })
+}
+
+/// Sets whether dumps hold the process's environment, which often holds secrets. Default: they do not.
+///
+/// `include`: 0 for no, anything else for yes.
+/// Returns `CM_OK` or `CM_ERR_NULL_ARGUMENT`.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_environment(config: *mut cm_config, include: i32) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let config = unsafe { args::exclusive("config", config)? };
+        config.inner.set_environment(include != 0);
+        Ok(())
+    })
+}
+
+/// Sets whether stacks are sanitized before they go into a dump: every word that is neither a small number nor points
+/// into code or into the same stack is overwritten. Stack traces survive it, the values of variables do not. Registers
+/// and added memory are left as they are. Default: not sanitized.
+///
+/// `sanitize`: 0 for no, anything else for yes.
+/// Returns `CM_OK` or `CM_ERR_NULL_ARGUMENT`.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_sanitize_stacks(config: *mut cm_config, sanitize: i32) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let config = unsafe { args::exclusive("config", config)? };
+        config.inner.set_sanitized_stacks(sanitize != 0);
+        Ok(())
+    })
+}
+
+/// A function of the program that is called in the crashing thread, by the signal handler, before the crash is reported.
+/// It may call what signal-safety(7) lists and nothing else: no `cm_*` function, no allocation, no lock, no printf. The
+/// heap may be corrupt. It runs on the alternate signal stack, of which it may use 16 KiB, and the time it takes is added
+/// to the time the crash takes.
+///
+/// `signal`; `siginfo`: the `siginfo_t`; `context`: the `ucontext_t`; `user_data`: what was given with the function.
+/// Returns 0 for the crash to be reported, anything else for no report. The process ends either way.
+pub type cm_crash_callback = Option<
+    unsafe extern "C" fn(signal: i32, siginfo: *const c_void, context: *const c_void, user_data: *mut c_void) -> i32,
+>;
+
+/// Sets a function to be called at a crash, before the report; see `cm_crash_callback`. Default: none.
+///
+/// `callback`: NULL for none; stays callable as long as the process lives. `user_data`: passed on to it, never looked at.
+/// Returns `CM_OK` or `CM_ERR_NULL_ARGUMENT`.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live, and `callback` keeps to the contract above.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_crash_callback(
+    config: *mut cm_config,
+    callback: cm_crash_callback,
+    user_data: *mut c_void,
+) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let config = unsafe { args::exclusive("config", config)? };
+        // SAFETY: the same.
+        config.inner.set_crash_callback(callback.map(|function| unsafe { CrashCallback::new(function, user_data) }));
+        Ok(())
     })
 }

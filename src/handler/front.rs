@@ -55,7 +55,9 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
     match claim() {
         Claim::First => {
             let before = Dispositions::current();
-            pass_on(INNER.load(Ordering::SeqCst), signal, info, context);
+            if !frozen.callback.is_some_and(|callback| callback.vetoes(signal, info, context)) {
+                pass_on(INNER.load(Ordering::SeqCst), signal, info, context);
+            }
             // After the report crash-handler has put back what it saved. That is not always what belongs there:
             // somebody may have set another handler since, who then keeps it.
             before.restore(handle, &frozen.previous);

@@ -33,6 +33,7 @@ fn hello_payload(settings: &Settings, role: Role) -> Vec<u8> {
         app_name: &settings.app_name,
         keep_files: settings.keep_files,
         keep_bytes: settings.keep_bytes,
+        contents: settings.contents,
     })
 }
 

@@ -55,6 +55,7 @@ impl Connected {
             address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
             hello: connect::hello_message(&settings, Role::Crash),
             strategy: settings.strategy,
+            callback: settings.crash_callback,
             deadline: settings.deadline,
             monitor,
             previous: Dispositions::current(),

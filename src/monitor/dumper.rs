@@ -1,7 +1,7 @@
 //! The short-lived child that writes one dump or record: what happens to it harms nobody else.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -9,13 +9,9 @@ use std::time::{Duration, Instant};
 
 use minidump_writer::crash_context::CrashContext;
 
-use super::attachments;
-use super::dump::{self, Subject};
-use super::dump_file::{self, NewFile};
 use super::extras::Extras;
 use super::process_info::ProcessInfo;
-use super::record::{self, Dumped};
-use super::retention;
+use super::report;
 use super::session::Description;
 use crate::sys::process;
 
@@ -68,14 +64,11 @@ impl Dumper {
             Err(errno) => return Err(Box::new((job, errno.into()))),
         };
         let forked = process::fork(&[write.as_fd()], || {
-            let mut pipe = File::from(write.try_clone().unwrap_or_else(|_| std::process::abort()));
-            let outcome = work(&job, |path| {
-                let _ = pipe.write_all(&encode(Ok(path)));
+            report::write(&job, |outcome| {
+                // The monitor may be gone: the files are there all the same.
+                let _ = rustix::io::write(&write, &encode(outcome));
             });
-            if let Err(reason) = &outcome {
-                let _ = pipe.write_all(&encode(Err(reason)));
-            }
-            outcome.is_err().into()
+            0
         });
         match forked {
             Ok(child) => Ok(Self { job, result: read, deadline: Instant::now() + DEADLINE, acked: false, child }),
@@ -114,16 +107,18 @@ impl Dumper {
 
 /// Writes in this process: where no child can be had (RLIMIT_NPROC), a dump that holds up the others is better than none.
 pub(super) fn write_here(job: &Job) -> Result<PathBuf, String> {
-    let mut written = Err("nothing was written".to_owned());
-    let writing = AssertUnwindSafe(|| work(job, |path| written = Ok(path.to_owned())));
-    catch_unwind(writing).unwrap_or_else(|_| Err("the dumper panicked".to_owned())).and(written)
+    let mut written = Err("the dumper panicked".to_owned());
+    let writing = AssertUnwindSafe(|| report::write(job, |outcome| written = outcome.map(Path::to_owned)));
+    // A panic has been told on standard error.
+    let _ = catch_unwind(writing);
+    written
 }
 
-fn encode(result: Result<&Path, &str>) -> Vec<u8> {
+fn encode(result: Result<&Path, String>) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;
     let (tag, bytes) = match result {
         Ok(path) => (b'+', path.as_os_str().as_bytes()),
-        Err(reason) => (b'-', reason.as_bytes()),
+        Err(ref reason) => (b'-', reason.as_bytes()),
     };
     std::iter::once(&tag).chain(bytes).copied().take(RESULT_MAX).collect()
 }
@@ -135,70 +130,4 @@ fn decode(bytes: &[u8]) -> Result<PathBuf, String> {
         [_, reason @ ..] => Err(String::from_utf8_lossy(reason).into_owned()),
         [] => Err("no result".to_owned()),
     }
-}
-
-/// The child's work: `visible` is called once everything has its name, before it is forced to the disk.
-fn work(job: &Job, visible: impl FnOnce(&Path)) -> Result<(), String> {
-    let directory = &job.description.dump_dir;
-    let stem = dump_file::stem(&job.description.app_name, job.pid);
-    let (file, path) = match &job.work {
-        Work::Dump { tid, cause, .. } => write_report(job, *tid, cause, &stem)?,
-        Work::Death { info, status } => {
-            write_record(directory, &stem, &record::death(&job.description.app_name, job.pid, info, *status))?
-        }
-    };
-    visible(&path);
-    file.sync_all().map_err(|error| at("cannot force to the disk", directory, &error))?;
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    for removed in retention::prune(directory, job.description.retention, &stem) {
-        log::info!("removed {}: more than the retention keeps", removed.display());
-    }
-    Ok(())
-}
-
-/// Writes dump, attachments and record, or at least a record that says why there is no dump.
-fn write_report(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<(File, PathBuf), String> {
-    let directory = &job.description.dump_dir;
-    let info = ProcessInfo::read(job.pid);
-    let result = write_dump(job, tid, cause, stem);
-    let name = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let stem = result.as_ref().map_or_else(|_| stem.to_owned(), |(_, _, path, _)| name(path.file_stem()));
-    let attachments = attachments::copy(&job.extras.attachments, directory, &stem);
-    let dump = match &result {
-        Ok((made, _, path, writing)) => Ok(Dumped { file_name: name(path.file_name()), made, writing: *writing }),
-        Err(reason) => Err(reason.as_str()),
-    };
-    let report = record::Report { job, tid, cause, info: &info, attachments: &attachments };
-    if let Err(reason) = write_record(directory, &stem, &record::report(&report, dump)) {
-        log::error!("process {}: no record: {reason}", job.pid);
-    }
-    // With `made` goes the host's being stopped: it goes on before it is told that it may.
-    result.map(|(_, file, path, _)| (file, path))
-}
-
-fn write_dump(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<(dump::Made, File, PathBuf, Duration), String> {
-    let directory = &job.description.dump_dir;
-    let context = match cause {
-        Cause::Crash(context) => Some(context.as_ref()),
-        Cause::Request(_) | Cause::Hang(_) => None,
-    };
-    let mut new = NewFile::create(directory, stem).map_err(|error| at("cannot make a file", directory, &error))?;
-    let made = dump::make(&Subject { pid: job.pid, tid, context, extras: &job.extras })?;
-    let start = Instant::now();
-    new.file.write_all(&made.bytes).map_err(|error| at("cannot write the dump", directory, &error))?;
-    let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", directory, &error))?;
-    Ok((made, file, path, start.elapsed()))
-}
-
-fn write_record(directory: &Path, stem: &str, record: &serde_json::Value) -> Result<(File, PathBuf), String> {
-    let write = || {
-        let mut new = NewFile::create(directory, stem)?;
-        new.file.write_all(format!("{record:#}\n").as_bytes())?;
-        new.publish("json")
-    };
-    write().map_err(|error| at("cannot write a record", directory, &error))
-}
-
-fn at(what: &str, directory: &Path, error: &std::io::Error) -> String {
-    format!("{what} in {}: {error}", directory.display())
 }

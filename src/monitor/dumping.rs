@@ -10,6 +10,9 @@ use super::dumper::{self, Cause, Dumper, Job, Work};
 use super::event_loop::{Monitor, Token};
 use crate::wire::{self, Payload};
 
+/// How long a dumper may take after the host has gone on: forcing files to the disk, and the program's own callback.
+const AFTERWARDS: Duration = Duration::from_secs(600);
+
 /// Dumps written at a time; further ones wait for their turn.
 const DUMPERS_MAX: usize = 8;
 
@@ -47,6 +50,7 @@ impl Monitor {
                 }
                 if !std::mem::replace(&mut dumper.acked, true) {
                     self.acknowledge(&dumper.job, &outcome);
+                    dumper.deadline = Instant::now() + AFTERWARDS;
                 }
                 self.dumpers.insert(id, dumper);
             }

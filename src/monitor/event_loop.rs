@@ -15,7 +15,7 @@ use super::session::{Description, Session};
 use crate::config;
 use crate::error::{Error, Result};
 use crate::sys::process;
-use crate::wire;
+use crate::wire::{self, Contents};
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 64;
@@ -120,6 +120,7 @@ impl Monitor {
                 dump_dir: options.dump_dir.clone(),
                 app_name: "app".to_owned(),
                 retention: Limits { files: config::KEEP_FILES_DEFAULT, bytes: config::KEEP_BYTES_DEFAULT },
+                contents: Contents::default(),
             },
             buffer: vec![0; wire::MESSAGE_MAX],
         })

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::Options;
+use super::{Options, callbacks};
 use crate::error::{Error, Result};
 use crate::sys::process;
 
@@ -49,6 +49,9 @@ impl Log for Sink {
             std::process::id(),
             record.args()
         );
+        if let Some(callback) = callbacks::log() {
+            callback(record.level() as u32, &record.args().to_string());
+        }
         // One write a line, so that the lines of the monitor and of its dumpers do not mix. A log that cannot be
         // written has nowhere to say so.
         let _ = match &self.file {

@@ -2,9 +2,11 @@
 //!
 //! `endpoint` is the socket and who may have it; `event_loop` waits and dispatches; `session` is one connection;
 //! `hosts` knows the processes behind the connections. `dumping` and `dumper` have a short-lived child write each dump: `dump` is what
-//! is in it, `record` the JSON beside it, `dump_file` how files get their names, `retention` how many stay.
+//! is in it, `record` the JSON beside it, `report` how both are written, `dump_file` how files get their names,
+//! `retention` how many stay.
 
 mod attachments;
+pub(crate) mod callbacks;
 mod connections;
 mod dump;
 mod dump_file;
@@ -19,6 +21,7 @@ mod log;
 mod options;
 mod process_info;
 mod record;
+mod report;
 mod retention;
 mod session;
 mod signal_names;

@@ -10,7 +10,7 @@ use minidump_writer::crash_context::CrashContext;
 
 use super::extras::Extra;
 use super::retention::Limits;
-use crate::wire::{self, Hello, Malformed, Reader, Role, Verdict};
+use crate::wire::{self, Contents, Hello, Malformed, Reader, Role, Verdict};
 
 /// A connection and the process that opened it.
 pub(super) struct Session {
@@ -25,6 +25,7 @@ pub(super) struct Description {
     pub dump_dir: PathBuf,
     pub app_name: String,
     pub retention: Limits,
+    pub contents: Contents,
 }
 
 /// What the event loop has to do about a message.
@@ -150,6 +151,7 @@ fn hello(payload: &[u8]) -> Option<Action> {
         dump_dir: PathBuf::from(OsStr::from_bytes(hello.dump_dir)),
         app_name: hello.app_name.to_owned(),
         retention: Limits { files: hello.keep_files, bytes: hello.keep_bytes },
+        contents: hello.contents,
     };
     // A minidumper client, which has the control connection, reads nothing but pongs.
     let reply = match hello.role {

@@ -24,7 +24,7 @@ pub(super) fn write(builder: &mut Builder, annotations: &BTreeMap<String, String
     let nobody = GUID { data1: 0, data2: 0, data3: 0, data4: [0; 8] };
     let info = MINIDUMP_CRASHPAD_INFO {
         version: MINIDUMP_CRASHPAD_INFO::VERSION,
-        report_id: nobody.clone(),
+        report_id: nobody,
         client_id: nobody,
         simple_annotations: MDLocationDescriptor { data_size, rva: count.position },
         module_list: MDLocationDescriptor::default(),

@@ -2,6 +2,7 @@
 
 use error_graph::strategy::DontCare;
 use minidump_writer::CrashContextExt;
+use minidump_writer::maps_reader::MappingInfo;
 use minidump_writer::mem_writer::{Buffer, MemoryArrayWriter, MemoryWriter};
 use minidump_writer::minidump_format::{
     MD_HEADER_SIGNATURE, MD_HEADER_VERSION, MDLocationDescriptor, MDMemoryDescriptor, MDRawDirectory, MDRawHeader,
@@ -77,19 +78,55 @@ impl Builder {
         self.writer.crashing_thread_context = CrashingThreadContext::CrashContextPlusAddress((location, instruction));
     }
 
+    /// The address space, and whether stacks are to be sanitized by it.
+    pub(super) fn set_mappings(&mut self, mappings: Result<Vec<MappingInfo>, String>, sanitize: bool) {
+        match mappings {
+            Ok(mappings) => self.writer.mappings = mappings,
+            Err(error) => self.note(format!("mappings: {error}")),
+        }
+        self.writer.sanitize_stack = sanitize;
+    }
+
+    pub(super) fn mappings(&self) -> &[MappingInfo] {
+        &self.writer.mappings
+    }
+
     pub(super) fn set_thread_names(&mut self, threads: impl Iterator<Item = (i32, Option<String>)>) {
         // Its stream leaves a gap where a thread has no name.
         let named = threads.filter(|(_, name)| name.is_some());
         self.writer.threads = named.map(|(tid, name)| Thread { tid, name }).collect();
     }
 
+    /// Copies a stack into the dump, from `start` on, sanitized where that is asked for.
+    pub(super) fn stack(
+        &mut self,
+        target: &Target,
+        pointer: u64,
+        start: u64,
+        end: u64,
+    ) -> Result<MDMemoryDescriptor, String> {
+        let mut bytes =
+            target.read_memory(start as usize, (end - start) as usize).map_err(|error| error.to_string())?;
+        if self.writer.sanitize_stack {
+            let used = (pointer.saturating_sub(start) as usize).min(bytes.len());
+            let sanitized = self.writer.sanitize_stack_copy(&mut bytes, pointer.max(start) as usize, used);
+            // What cannot be sanitized is not to be in the dump.
+            sanitized.map_err(|error| error.to_string())?;
+        }
+        Ok(self.put(start, &bytes))
+    }
+
     /// Copies memory into the dump.
     pub(super) fn memory(&mut self, target: &Target, start: u64, end: u64) -> std::io::Result<MDMemoryDescriptor> {
         let bytes = target.read_memory(start as usize, (end - start) as usize)?;
-        let memory = MemoryArrayWriter::write_bytes(&mut self.buffer, &bytes).location();
+        Ok(self.put(start, &bytes))
+    }
+
+    fn put(&mut self, start: u64, bytes: &[u8]) -> MDMemoryDescriptor {
+        let memory = MemoryArrayWriter::write_bytes(&mut self.buffer, bytes).location();
         let descriptor = MDMemoryDescriptor { start_of_memory_range: start, memory };
         self.writer.memory_blocks.push(descriptor);
-        Ok(descriptor)
+        descriptor
     }
 
     pub(super) fn raw(&mut self, kind: MDStreamType, bytes: &[u8]) -> MDRawDirectory {

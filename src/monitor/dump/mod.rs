@@ -19,6 +19,7 @@ use minidump_writer::crash_context::CrashContext;
 use minidump_writer::minidump_format::MDStreamType;
 
 use super::extras::Extras;
+use crate::wire::Contents;
 use builder::Builder;
 use maps::Maps;
 use target::Target;
@@ -56,12 +57,13 @@ pub(super) struct Subject<'a> {
     /// None for a process that has not crashed: then the thread is where it is.
     pub context: Option<&'a CrashContext>,
     pub extras: &'a Extras,
+    pub contents: Contents,
 }
 
 /// Stops the process and makes a dump of it.
 pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     let start = Instant::now();
-    let Subject { pid, tid, context, extras } = *subject;
+    let Subject { pid, tid, context, extras, contents } = *subject;
     let mut missing = Vec::new();
     let target = Target::stop(pid, &mut missing);
     let stopping = start.elapsed();
@@ -70,8 +72,9 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     let mut builder =
         Builder::new(pid, tid, context.map(|context| CrashContextExt { inner: context.clone() }), missing)?;
 
+    builder.set_mappings(modules::mappings(&target, &maps), contents.sanitized_stacks);
     builder.add("threads", |builder| threads::write(builder, &target, &maps));
-    builder.add("modules", |builder| modules::write(builder, &target, &maps));
+    builder.add("modules", |builder| modules::write(builder, &target));
     for (start, length) in &extras.memory {
         if let Err(error) = builder.memory(&target, *start, start.saturating_add(*length)) {
             builder.note(format!("memory at {start:#x}: {error}"));
@@ -85,6 +88,10 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     builder.add("thread names", |builder| builder.thread_names());
     for (name, kind, text) in files {
         builder.add(name, |builder| text.map(|text| builder.raw(kind, &text)).map_err(|error| error.to_string()));
+    }
+    if contents.environment {
+        let environment = target.read_file("environ").map_err(|error| error.to_string());
+        builder.add("environ", |builder| Ok(builder.raw(MDStreamType::LinuxEnviron, &environment?)));
     }
     builder.add("cpuinfo", |builder| builder.file(MDStreamType::LinuxCpuInfo, "/proc/cpuinfo"));
     builder.add("os-release", |builder| builder.file(MDStreamType::LinuxLsbRelease, "/etc/os-release"));

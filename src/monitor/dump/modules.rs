@@ -19,16 +19,22 @@ const ELF_MAGIC: &[u8] = b"\x7fELF";
 const AT_ENTRY: u64 = 9;
 const AT_SYSINFO_EHDR: u64 = 33;
 
-pub(super) fn write(builder: &mut Builder, target: &Target, maps: &Maps) -> Outcome {
+/// The mappings as modules see them, the executable's first: readers take the first module for it, and it is the one
+/// with the entry point.
+pub(super) fn mappings(target: &Target, maps: &Maps) -> Result<Vec<MappingInfo>, String> {
     let auxv = AuxiliaryVector(target.read_file("auxv").unwrap_or_default());
     let maps = maps.to_memory_maps().ok_or("the address space is unknown")?;
     let mut mappings = MappingInfo::aggregate(maps, auxv.get(AT_SYSINFO_EHDR)).map_err(|error| error.to_string())?;
-    // Readers take the first module for the executable; that is the one with the entry point.
     if let Some(entry) = auxv.get(AT_ENTRY)
         && let Some(main) = mappings.iter().position(|mapping| mapping.contains_address(entry as usize))
     {
         mappings[..=main].rotate_right(1);
     }
+    Ok(mappings)
+}
+
+pub(super) fn write(builder: &mut Builder, target: &Target) -> Outcome {
+    let mappings = builder.mappings().to_vec();
     let mut modules = Vec::new();
     for mapping in mappings.iter().filter(|mapping| mapping.is_interesting()) {
         if safe_to_read(mapping) && is_elf(target, mapping) {

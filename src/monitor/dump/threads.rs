@@ -120,7 +120,7 @@ impl Stack {
         }
         let bottom = self.pointer.saturating_sub(RED_ZONE);
         let Some((start, end)) = maps.stack(bottom, self.limit, [self.own_data, target.arguments]) else { return none };
-        builder.memory(target, start, end).unwrap_or_else(|error| {
+        builder.stack(target, self.pointer, start, end).unwrap_or_else(|error| {
             builder.note(format!("stack at {start:#x}: {error}"));
             none
         })

@@ -1,0 +1,150 @@
+//! What a program adds to its dumps: annotations, files, memory, dumps on demand, and a heartbeat.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use common::{Dump, Ended, Host, Running, Sandbox};
+use minidump::{MinidumpCrashpadInfo, MinidumpMemoryList};
+
+fn host() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| Host::build("extras.c", "extras", &[]))
+}
+
+/// Starts the host, lets it crash at once, and waits for its end.
+fn crash(sandbox: &Sandbox, arguments: &[&str]) -> Ended {
+    let mut host = host().start(sandbox, arguments);
+    host.wait_for("ready");
+    host.go_on();
+    let ended = host.end();
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    ended
+}
+
+fn annotations(dump: &Dump) -> BTreeMap<String, String> {
+    dump.dump.get_stream::<MinidumpCrashpadInfo>().expect("a Crashpad stream").simple_annotations
+}
+
+fn record(dump: &Dump) -> serde_json::Value {
+    let text = std::fs::read_to_string(dump.path.with_extension("json")).expect("a record");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn annotations_are_in_dump_and_record() {
+    let sandbox = Sandbox::new();
+    crash(&sandbox, &["annotations"]);
+    let dump = sandbox.only_dump();
+    let expected = [("colour", "green"), ("early", "bird"), ("naïve", "ünïcode")];
+    let expected: BTreeMap<_, _> = expected.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    assert_eq!(annotations(&dump), expected);
+    assert_eq!(record(&dump)["annotations"], serde_json::json!(expected));
+}
+
+#[test]
+fn what_is_over_a_limit_is_refused_with_a_status() {
+    let sandbox = Sandbox::new();
+    let ended = host().run(&sandbox, &["limits"]);
+    let (limit, invalid) = (crash_monitor::CM_ERR_LIMIT, crash_monitor::CM_ERR_INVALID_ARGUMENT);
+    for (call, status) in [
+        ("key of 256: ", crash_monitor::CM_OK),
+        ("key of 257: ", limit),
+        ("value of 20480: ", crash_monitor::CM_OK),
+        ("value of 20481: ", limit),
+        ("too many: ", limit),
+        ("empty key: ", invalid),
+        ("not UTF-8: ", invalid),
+        ("no memory: ", invalid),
+        ("much memory: ", limit),
+        ("unknown memory: ", invalid),
+        ("heartbeat not promised: ", invalid),
+    ] {
+        assert_eq!(ended.said(call), status.to_string(), "{call}\n{}", ended.output);
+    }
+    assert!(ended.said("message: ").contains("cm_heartbeat_start"));
+}
+
+#[test]
+fn an_attached_file_lies_beside_the_dump_and_what_is_none_is_noted() {
+    let sandbox = Sandbox::new();
+    let log = sandbox.path().join("server.log");
+    std::fs::write(&log, "the last words").unwrap();
+    crash(&sandbox, &["attach", log.to_str().unwrap()]);
+    let dump = sandbox.only_dump();
+    let copy = dump.path.with_extension("server.log");
+    assert_eq!(std::fs::read_to_string(&copy).unwrap(), "the last words");
+    let record = record(&dump);
+    assert_eq!(record["attachments"], serde_json::json!([copy.file_name().unwrap().to_str().unwrap()]));
+    let failed = record["failed"].to_string();
+    assert!(failed.contains("/nonexistent/file") && failed.contains("/dev/zero"), "{failed}");
+}
+
+#[test]
+fn added_memory_is_in_the_dump_and_removed_memory_is_not() {
+    let sandbox = Sandbox::new();
+    crash(&sandbox, &["memory"]);
+    let dump = sandbox.only_dump();
+    let memory: MinidumpMemoryList<'_> = dump.dump.get_stream().expect("memory");
+    let holds = |text: &str| memory.iter().any(|range| range.bytes == [text.as_bytes(), &[0]].concat());
+    assert!(holds("gold, silver and copper"));
+    assert!(!holds("straw, chaff and dust"));
+    let failed = record(&dump)["failed"].to_string();
+    assert!(failed.contains("memory at 0x10"), "what cannot be read is noted: {failed}");
+}
+
+#[test]
+fn a_dump_on_demand_leaves_the_process_running() {
+    const DUMP_REQUESTED: i32 = -1;
+    let sandbox = Sandbox::new();
+    let ended = crash(&sandbox, &["dump-now"]);
+    assert_eq!(ended.said("status of a long reason "), crash_monitor::CM_ERR_LIMIT.to_string());
+    let dumps: Vec<_> = sandbox.dump_files().iter().map(|path| Dump::read(path)).collect();
+    assert_eq!(dumps.len(), 4, "three on demand and the crash");
+    let (on_demand, crashes): (Vec<_>, Vec<_>) = dumps.iter().partition(|dump| dump.signal() == DUMP_REQUESTED);
+    assert_eq!((on_demand.len(), crashes.len()), (3, 1));
+    for dump in on_demand {
+        dump.check_basics(&host().path, ended.pid);
+        assert_eq!(dump.thread_count(), 2);
+        let record = record(dump);
+        assert_eq!((&record["kind"], &record["reason"]), (&"request".into(), &"stock-taking".into()));
+    }
+}
+
+#[test]
+fn a_silent_host_is_dumped_once_for_each_broken_promise_and_lives_on() {
+    let sandbox = Sandbox::new();
+    let mut host = host().start(&sandbox, &["hang"]);
+    for promises in 1..=2 {
+        host.wait_for("ready");
+        common::wait_until("a dump of the hung host", || sandbox.dump_files().len() >= promises);
+        // Three more timeouts bring no further dump. The event that would show one is the next promise's dump.
+        host.go_on();
+    }
+    let ended = host.end();
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    let records: Vec<_> = sandbox.dump_files().iter().map(|path| record(&Dump::read(path))).collect();
+    let kinds: Vec<_> = records.iter().filter_map(|record| record["kind"].as_str()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "hang").count(), 2, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == "crash").count(), 1, "{kinds:?}");
+}
+
+#[test]
+fn a_new_monitor_is_told_everything() {
+    let sandbox = Sandbox::new();
+    let mut host: Running = host().start(&sandbox, &["reconnect"]);
+    host.wait_for("ready");
+    let monitor = sandbox.monitor_pid().expect("a monitor");
+    let pid = rustix::process::Pid::from_raw(monitor as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    common::wait_until("the monitor to be gone", || sandbox.monitor_pid().is_none());
+    host.go_on();
+    host.wait_for("ready");
+    let second = sandbox.monitor_pid().expect("another monitor");
+    assert_ne!(second, monitor);
+    host.go_on();
+    assert_eq!(host.end().signal(), Some(libc::SIGSEGV));
+    let keys: Vec<_> = annotations(&sandbox.only_dump()).into_keys().collect();
+    assert_eq!(keys, ["early", "late"]);
+}

@@ -1,0 +1,127 @@
+/* The C host for what a program adds to its dumps. Usage: extras DUMP_DIR - KIND [ARGUMENT] */
+#define _GNU_SOURCE
+#include <crash_monitor.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static char treasure[] = "gold, silver and copper";
+static char rubbish[] = "straw, chaff and dust";
+
+static void check(cm_status status) {
+    if (status == CM_OK)
+        return;
+    printf("status %d\nmessage %s\n", (int)status, cm_last_error());
+    exit(3);
+}
+
+static void ready(void) {
+    printf("ready %d %ld\n", (int)getpid(), syscall(SYS_gettid));
+    fflush(stdout);
+}
+
+static void wait_for_line(void) {
+    int c;
+    while ((c = getchar()) != '\n' && c != EOF)
+        ;
+}
+
+static void crash(void) { *(volatile int *)0xdead000 = 1; }
+
+static volatile long laps;
+static void *runner(void *unused) {
+    (void)unused;
+    for (;;)
+        laps++;
+    return NULL;
+}
+
+/* Statuses of calls that break a limit, one a line. */
+static void break_limits(void) {
+    static char long_text[32 * 1024];
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[256] = 0;
+    printf("key of 256: %d\n", cm_set_annotation(long_text, "v"));
+    long_text[256] = 'x';
+    long_text[257] = 0;
+    printf("key of 257: %d\n", cm_set_annotation(long_text, "v"));
+    long_text[257] = 'x';
+    long_text[20480] = 0;
+    printf("value of 20480: %d\n", cm_set_annotation("v", long_text));
+    long_text[20480] = 'x';
+    long_text[20481] = 0;
+    printf("value of 20481: %d\n", cm_set_annotation("v", long_text));
+    cm_status last = CM_OK;
+    for (int i = 0; i < 64 && last == CM_OK; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key %d", i);
+        last = cm_set_annotation(key, "value");
+    }
+    printf("too many: %d\n", last);
+    printf("empty key: %d\n", cm_set_annotation("", "v"));
+    printf("not UTF-8: %d\n", cm_set_annotation("k", "\xff"));
+    printf("no memory: %d\n", cm_add_memory(treasure, 0));
+    printf("much memory: %d\n", cm_add_memory(treasure, 1024 * 1024 + 1));
+    printf("unknown memory: %d\n", cm_remove_memory(treasure));
+    printf("heartbeat not promised: %d\n", cm_heartbeat());
+    printf("message: %s\n", cm_last_error());
+}
+
+int main(int argc, char **argv) {
+    if (argc < 4)
+        return 2;
+    const char *kind = argv[3], *argument = argc > 4 ? argv[4] : "";
+    /* Before the install: told to the monitor then. */
+    check(cm_set_annotation("early", "bird"));
+    check(cm_install(argv[1], NULL));
+
+    if (!strcmp(kind, "annotations")) {
+        check(cm_set_annotation("colour", "red"));
+        check(cm_set_annotation("colour", "green"));
+        check(cm_set_annotation("gone", "soon"));
+        check(cm_set_annotation("gone", NULL));
+        check(cm_set_annotation("naïve", "ünïcode"));
+    } else if (!strcmp(kind, "attach")) {
+        check(cm_attach_file(argument));
+        check(cm_attach_file("/nonexistent/file"));
+        check(cm_attach_file("/dev/zero"));
+    } else if (!strcmp(kind, "memory")) {
+        check(cm_add_memory(treasure, sizeof treasure));
+        check(cm_add_memory(rubbish, sizeof rubbish));
+        check(cm_remove_memory(rubbish));
+        check(cm_add_memory((void *)0x10, 16));
+    } else if (!strcmp(kind, "limits")) {
+        break_limits();
+        return 0;
+    } else if (!strcmp(kind, "dump-now")) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, runner, NULL);
+        for (int i = 0; i < 3; i++) {
+            check(cm_dump_now("stock-taking"));
+            long before = laps;
+            while (laps == before)
+                ;
+        }
+        printf("status of a long reason %d\n", cm_dump_now(memset(calloc(1, 2000), 'r', 1999)));
+    } else if (!strcmp(kind, "hang")) {
+        check(cm_heartbeat_start(100));
+        for (int i = 0; i < 5; i++)
+            check(cm_heartbeat());
+    } else if (!strcmp(kind, "reconnect")) {
+        ready();
+        wait_for_line(); /* The monitor is killed meanwhile. */
+        check(cm_set_annotation("late", "riser"));
+    }
+    ready();
+    wait_for_line();
+    if (!strcmp(kind, "hang")) {
+        check(cm_heartbeat());
+        ready();
+        wait_for_line();
+        check(cm_heartbeat_start(0));
+    }
+    crash();
+}
