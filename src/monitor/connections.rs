@@ -71,19 +71,20 @@ impl Monitor {
         log::info!("process {} connected", peer.pid);
     }
 
-    pub(super) fn receive(&mut self, id: u64) {
+    /// Takes one message; says whether there was one.
+    pub(super) fn receive(&mut self, id: u64) -> bool {
         // An earlier event of the same batch may have ended the session.
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(&id) else { return false };
         let pid = session.pid;
         // MSG_TRUNC gives the message's real length, also where it does not fit (recv(2)).
         let received = rustix::net::recv(&session.socket, &mut self.buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC);
         let length = match received {
-            Ok((_, 0)) => return self.end_session(id),
-            Ok((_, length)) => length,
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return,
-            Err(errno) => {
-                log::debug!("process {pid}: receiving failed: {errno}");
-                return self.end_session(id);
+            Ok((_, length @ 1..)) => length,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return false,
+            // Closed, or broken.
+            Ok((_, 0)) | Err(_) => {
+                self.end_session(id);
+                return false;
             }
         };
         match session::interpret(&self.buffer, length, pid) {
@@ -93,6 +94,21 @@ impl Monitor {
                 self.end_session(id);
             }
         }
+        true
+    }
+
+    /// Takes what a host has said on its other connections before it asked for a dump on this one: an annotation set just
+    /// before a crash belongs into its dump.
+    fn hear_out(&mut self, pid: i32, asking: u64) {
+        if std::mem::replace(&mut self.hearing_out, true) {
+            // What it has said there is another request; that one need not wait for this one.
+            return;
+        }
+        let others = self.sessions.iter().filter(|(id, session)| session.pid == pid && **id != asking);
+        for id in others.map(|(id, _)| *id).collect::<Vec<_>>() {
+            while self.receive(id) {}
+        }
+        self.hearing_out = false;
     }
 
     fn act(&mut self, id: u64, pid: i32, action: Action) {
@@ -111,12 +127,14 @@ impl Monitor {
             }
             Action::Crash(context) => {
                 log::info!("process {pid} reports signal {} in thread {}", context.siginfo.ssi_signo, context.tid);
+                self.hear_out(pid, id);
                 self.account_for(pid);
                 let tid = context.tid;
                 self.enqueue(pid, Work::Dump { session: Some(id), tid, cause: Cause::Crash(context) });
             }
             Action::Dump { tid, reason } => {
                 log::info!("process {pid} asks for a dump: {reason}");
+                self.hear_out(pid, id);
                 self.enqueue(pid, Work::Dump { session: Some(id), tid, cause: Cause::Request(reason) });
             }
             Action::Extra(extra) => {

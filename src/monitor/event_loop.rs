@@ -80,6 +80,8 @@ pub(super) struct Monitor {
     pub(super) wait_for_first: bool,
     /// SIGTERM came: what is being written is finished, nothing more is begun.
     draining: bool,
+    /// A host's other connections are being read because of a request.
+    pub(super) hearing_out: bool,
     /// Nobody can be taken in for want of descriptors.
     deaf: bool,
     pub(super) sessions: BTreeMap<u64, Session>,
@@ -110,6 +112,7 @@ impl Monitor {
             starter,
             stay: options.stay,
             draining: false,
+            hearing_out: false,
             deaf: false,
             sessions: BTreeMap::new(),
             hosts: Hosts::new(),
@@ -174,7 +177,7 @@ impl Monitor {
                 self.draining = true;
             }
             Token::Starter => self.starter = None,
-            Token::Session(id) => self.receive(id),
+            Token::Session(id) => _ = self.receive(id),
             Token::Host(pid) => self.host_ended(pid),
             Token::Dumper(id) => self.dumper_speaks(id),
         }
