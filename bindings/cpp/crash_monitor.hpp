@@ -15,11 +15,16 @@
 #endif
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <cxxabi.h>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 
 #include "crash_monitor.h"
 
@@ -47,6 +52,41 @@ inline cm_config *check(cm_config *config) {
     // cm_config_new gives no status: the arguments are all that it refuses.
     if (config == nullptr) throw error(CM_ERR_INVALID_ARGUMENT, cm_last_error());
     return config;
+}
+
+// The current exception's type as a person reads it.
+inline std::string type_name(const std::type_info *type) {
+    if (type == nullptr) return "unknown";
+    int status = 0;
+    std::unique_ptr<char, void (*)(void *)> name(abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), std::free);
+    return name ? name.get() : type->name();
+}
+
+// The terminate handler that was there before ours.
+inline std::terminate_handler &previous_terminate_handler() {
+    static std::terminate_handler previous = nullptr;
+    return previous;
+}
+
+[[noreturn]] inline void on_terminate() {
+    // What fails here costs an annotation, never the dump. Without an exception (std::terminate called, a joinable thread
+    // destroyed) there is nothing to tell.
+    if (std::exception_ptr exception = std::current_exception()) {
+        try {
+            (void)cm_set_annotation("exception.type", type_name(abi::__cxa_current_exception_type()).c_str());
+            std::rethrow_exception(exception);
+        } catch (const std::exception &e) {
+            (void)cm_set_annotation("exception.what", e.what());
+        } catch (...) {
+        }
+    }
+    if (previous_terminate_handler() != nullptr) previous_terminate_handler()();
+    std::abort();
+}
+
+inline void chain_terminate_handler() {
+    const std::terminate_handler before = std::set_terminate(on_terminate);
+    if (before != on_terminate) previous_terminate_handler() = before;
 }
 
 struct config_deleter {
@@ -96,6 +136,30 @@ public:
         return *this;
     }
 
+    // CM_STRATEGY_REPORT_FIRST or CM_STRATEGY_PREVIOUS_FIRST.
+    config &strategy(std::int32_t strategy) {
+        detail::check(cm_config_set_strategy(get(), strategy));
+        return *this;
+    }
+
+    // Whether dumps hold the environment.
+    config &environment(bool include) {
+        detail::check(cm_config_set_environment(get(), include));
+        return *this;
+    }
+
+    // Whether stacks are sanitized before they go into a dump.
+    config &sanitize_stacks(bool sanitize) {
+        detail::check(cm_config_set_sanitize_stacks(get(), sanitize));
+        return *this;
+    }
+
+    // A function that is called in the crashing thread by the signal handler: it may do what cm_crash_callback says.
+    config &crash_callback(cm_crash_callback callback, void *user_data = nullptr) {
+        detail::check(cm_config_set_crash_callback(get(), callback, user_data));
+        return *this;
+    }
+
     // For the functions of crash_monitor.h. This object stays the owner.
     cm_config *get() const noexcept { return handle_.get(); }
 
@@ -137,6 +201,50 @@ public:
 // Gives the calling thread an alternate signal stack, so that its stack's overflow can be reported. Throws error.
 // crash_monitor_threads.h does it for all threads of a program.
 inline void thread_init() { detail::check(cm_thread_init()); }
+
+// A dump of this process as it is, which goes on. Throws error.
+inline void dump_now(const std::string &reason = std::string()) { detail::check(cm_dump_now(reason.c_str())); }
+
+// An annotation of every later dump; the same key again replaces the value. Throws error.
+inline void set_annotation(const std::string &key, const std::string &value) {
+    detail::check(cm_set_annotation(key.c_str(), value.c_str()));
+}
+
+inline void remove_annotation(const std::string &key) { detail::check(cm_set_annotation(key.c_str(), nullptr)); }
+
+// Copies a file beside every later dump. Throws error.
+inline void attach_file(const std::string &path) { detail::check(cm_attach_file(path.c_str())); }
+
+// Puts memory into every later dump as long as this object lives. Throws error.
+class memory {
+public:
+    memory(const void *start, std::size_t length) : start_(start) { detail::check(cm_add_memory(start, length)); }
+    ~memory() { (void)cm_remove_memory(start_); }
+
+    memory(const memory &) = delete;
+    memory &operator=(const memory &) = delete;
+
+private:
+    const void *start_;
+};
+
+// Promises a heartbeat() within this time, again and again; zero ends the promise. Throws error.
+inline void heartbeat_start(std::chrono::milliseconds within) {
+    const auto count = within.count();
+    if (count < 0 || count > std::numeric_limits<std::uint32_t>::max())
+        throw error(CM_ERR_INVALID_ARGUMENT,
+                    "heartbeat within " + std::to_string(count) + " ms is out of range: give 10 ms to 49 days, or 0");
+    detail::check(cm_heartbeat_start(static_cast<std::uint32_t>(count)));
+}
+
+inline void heartbeat() { detail::check(cm_heartbeat()); }
+
+// Whether the process is installed and its handlers are still ours.
+inline bool is_armed() noexcept { return cm_is_armed() == CM_OK; }
+
+// From now on an exception that nobody catches tells its type and what() to its dump, as the annotations
+// "exception.type" and "exception.what", before the handler that was there before ends the process.
+inline void annotate_uncaught_exceptions() { detail::chain_terminate_handler(); }
 
 // The version of the library that is loaded, "major.minor.patch".
 inline const char *version() noexcept { return cm_version(); }
