@@ -125,6 +125,8 @@ pub(crate) struct Hello<'a> {
     pub keep_files: u32,
     pub keep_bytes: u64,
     pub contents: Contents,
+    /// How long the host lets itself be stopped, in milliseconds.
+    pub deadline_ms: u32,
 }
 
 /// What a host wants in its dumps, or not.
@@ -146,10 +148,10 @@ impl Contents {
     }
 }
 
-/// The payload of [`USER_HELLO`]: version, role, files to keep, contents, bytes to keep, then the strings.
+/// The payload of [`USER_HELLO`]: version, role, files to keep, contents, deadline, bytes to keep, then the strings.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
     let numbers = Payload::default().number(hello.version).number(hello.role as u32).number(hello.keep_files);
-    let numbers = numbers.number(hello.contents.to_number());
+    let numbers = numbers.number(hello.contents.to_number()).number(hello.deadline_ms);
     numbers.long(hello.keep_bytes).string(hello.dump_dir).string(hello.app_name.as_bytes()).0
 }
 
@@ -166,13 +168,14 @@ impl<'a> Hello<'a> {
         let role = Role::from_number(rest.number()?)?;
         let keep_files = rest.number()?;
         let contents = Contents::from_number(rest.number()?);
+        let deadline_ms = rest.number()?;
         let keep_bytes = rest.long()?;
         let dump_dir = rest.string()?;
         let app_name = std::str::from_utf8(rest.string()?).ok()?;
         let complete = rest.is_empty();
         let sane = dump_dir.first() == Some(&b'/') && !dump_dir.contains(&0);
         let nameable = !app_name.is_empty() && !app_name.starts_with('.') && !app_name.contains(['/', '\0']);
-        let hello = Self { version, role, dump_dir, app_name, keep_files, keep_bytes, contents };
+        let hello = Self { version, role, dump_dir, app_name, keep_files, keep_bytes, contents, deadline_ms };
         (complete && sane && nameable).then_some(hello)
     }
 }
@@ -279,6 +282,7 @@ mod tests {
         keep_files: 100,
         keep_bytes: 5 << 32 | 7,
         contents: Contents { environment: true, sanitized_stacks: true },
+        deadline_ms: 10_000,
     };
 
     #[test]

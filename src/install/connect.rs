@@ -34,6 +34,7 @@ fn hello_payload(settings: &Settings, role: Role) -> Vec<u8> {
         keep_files: settings.keep_files,
         keep_bytes: settings.keep_bytes,
         contents: settings.contents,
+        deadline_ms: settings.deadline.as_millis() as u32,
     })
 }
 

@@ -13,11 +13,25 @@ use super::process_info::{self, ProcessInfo};
 use super::session::{self, Action, Session};
 use crate::sys::{process, raw};
 
-/// Connections served at a time; one more is closed at once.
+/// Connections served at a time; one more is closed at once. Fewer where the process may not open that many files.
 const SESSIONS_MAX: usize = 1024;
+/// Descriptors kept for everything but connections: epoll, listener, signals, log, standard ones, dumpers' pipes.
+const DESCRIPTORS_KEPT: usize = 32;
 
 /// Messages taken from each of a host's other connections before it is dumped.
 const HEARD_OUT_MAX: usize = 1024;
+
+/// How many connections fit. A monitor without a descriptor left could not accept one more to close it, of which epoll
+/// would tell it over and over, nor start a dumper.
+pub(super) fn sessions_max() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok();
+    let descriptors = if raised { limit.maximum } else { limit.current };
+    // A connection has a socket and, where it is its host's first, a pidfd.
+    let fit = |descriptors: u64| (descriptors as usize).saturating_sub(DESCRIPTORS_KEPT) / 2;
+    descriptors.map_or(SESSIONS_MAX, fit).min(SESSIONS_MAX)
+}
 
 impl Monitor {
     /// Takes in everybody who waits; says whether anybody did.
@@ -32,9 +46,7 @@ impl Monitor {
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
                 Err(rustix::io::Errno::AGAIN) => return accepted,
                 Err(errno) => {
-                    // Out of descriptors: whoever waits has to, until one is closed.
                     log::error!("cannot accept a connection: {errno}");
-                    self.listen(listener, false);
                     return accepted;
                 }
             }
@@ -48,8 +60,8 @@ impl Monitor {
             log::warn!("refused process {} of user {}: this monitor serves user {uid}", peer.pid, peer.uid);
             return;
         }
-        if self.sessions.len() >= SESSIONS_MAX {
-            log::warn!("refused process {}: {SESSIONS_MAX} connections are open already", peer.pid);
+        if self.sessions.len() >= self.sessions_max {
+            log::warn!("refused process {}: {} connections are open already", peer.pid, self.sessions_max);
             return;
         }
         let id = self.new_id();
@@ -129,6 +141,10 @@ impl Monitor {
                     self.reply(id, &bytes);
                 }
             }
+            Action::Crash(_) | Action::Dump { .. } if self.owes_an_answer(id) => {
+                log::warn!("process {pid}: another request before the answer to the last: its connection is closed");
+                self.end_session(id);
+            }
             Action::Crash(context) => {
                 log::info!("process {pid} reports signal {} in thread {}", context.siginfo.ssi_signo, context.tid);
                 self.hear_out(pid, id);
@@ -170,6 +186,12 @@ impl Monitor {
         }
     }
 
+    /// Whether a dump that this session has asked for is being written: a second one meanwhile would only delay others.
+    fn owes_an_answer(&self, id: u64) -> bool {
+        let dumped = self.dumpers.values().filter(|dumper| !dumper.acked).map(|dumper| &dumper.job);
+        self.queue.iter().chain(dumped).any(|job| job.session() == Some(id))
+    }
+
     /// The host's end is no news any more.
     fn account_for(&mut self, pid: i32) {
         if let Some(host) = self.hosts.get_mut(&pid) {
@@ -190,7 +212,6 @@ impl Monitor {
         let Some(session) = self.sessions.remove(&id) else { return };
         // Closing takes the socket off epoll only where no dumper has a copy of it, so say it.
         let _ = epoll::delete(&self.epoll, &session.socket);
-        self.listen_again();
         let Some(host) = self.hosts.get_mut(&session.pid) else { return };
         host.sessions -= 1;
         // A host that is ending is kept until its pidfd says that it has. One that closed its connections, or replaced

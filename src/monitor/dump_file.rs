@@ -58,6 +58,17 @@ impl Drop for NewFile {
     }
 }
 
+/// Removes what a writer that was ended in the middle, process `writer`, has left behind.
+pub(super) fn remove_temporary(directory: &Path, writer: i32) {
+    let ending = format!(".{writer}.tmp");
+    let left = |name: &str| name.starts_with('.') && name.ends_with(&ending);
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if left(&entry.file_name().to_string_lossy()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Renames, but replaces nothing.
 fn rename_new(from: &Path, to: &Path) -> Result<(), Errno> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {

@@ -15,7 +15,7 @@ use super::report;
 use super::session::Description;
 use crate::sys::process;
 
-/// A dumper that has not ended by then is stuck, and is ended; the host it held goes free.
+/// A dumper that holds no host and has not ended by then is stuck, and is ended.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// The longest result: a path or an error text.
 const RESULT_MAX: usize = 8192;
@@ -31,8 +31,20 @@ pub(super) struct Job {
 pub(super) enum Work {
     /// A dump and its record. `session` is told; of a hang nobody is.
     Dump { session: Option<u64>, tid: i32, cause: Cause },
+    /// The record of a dump whose dumper, this child, has ended without a result.
+    Lost { session: Option<u64>, tid: i32, cause: Cause, dumper: i32, reason: String },
     /// The record of a host that ended without a word, with its wait status where that is known.
     Death { info: ProcessInfo, status: Option<i32> },
+}
+
+impl Job {
+    /// The session that waits for this.
+    pub(super) fn session(&self) -> Option<u64> {
+        match self.work {
+            Work::Dump { session, .. } | Work::Lost { session, .. } => session,
+            Work::Death { .. } => None,
+        }
+    }
 }
 
 /// Why there is a dump.
@@ -52,7 +64,7 @@ pub(super) struct Dumper {
     pub deadline: Instant,
     /// Whether the host has got its ack, or needs none.
     pub acked: bool,
-    child: i32,
+    pub child: i32,
 }
 
 impl Dumper {
@@ -71,7 +83,12 @@ impl Dumper {
             0
         });
         match forked {
-            Ok(child) => Ok(Self { job, result: read, deadline: Instant::now() + DEADLINE, acked: false, child }),
+            Ok(child) => {
+                // One that holds its host for longer than that wants to wait is ended, and the host goes free: stopped
+                // by its tracer, it cannot see to its own deadline.
+                let time = if matches!(job.work, Work::Dump { .. }) { job.description.deadline } else { DEADLINE };
+                Ok(Self { job, result: read, deadline: Instant::now() + time, acked: false, child })
+            }
             Err(error) => Err(Box::new((job, error))),
         }
     }
@@ -92,7 +109,7 @@ impl Dumper {
     }
 
     /// Waits for the child, whose pipe has closed; says how it ended where that was not well.
-    pub(super) fn reap(self) -> Option<String> {
+    pub(super) fn reap(&self) -> Option<String> {
         let pid = rustix::process::Pid::from_raw(self.child)?;
         let status =
             rustix::io::retry_on_intr(|| rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()));

@@ -56,19 +56,37 @@ impl Monitor {
             }
             None => {
                 let _ = epoll::delete(&self.epoll, &dumper.result);
-                if !dumper.acked {
-                    self.acknowledge(&dumper.job, &Err("the dumper ended without a result".to_owned()));
-                }
-                if let Some(fate) = dumper.reap() {
+                let fate = dumper.reap();
+                if let Some(fate) = &fate {
                     log::error!("process {pid}: the dumper {fate}");
+                }
+                if !dumper.acked {
+                    self.dumper_failed(dumper, fate.unwrap_or_else(|| "ended without a result".to_owned()));
                 }
             }
         }
     }
 
+    /// A dumper that could not even write a record has another one do it, which then tells the host.
+    fn dumper_failed(&mut self, dumper: Dumper, fate: String) {
+        let reason = format!("the dumper {fate}");
+        let Dumper { job: Job { pid, description, extras, work }, child, .. } = dumper;
+        match work {
+            Work::Dump { session, tid, cause } => {
+                let work = Work::Lost { session, tid, cause, dumper: child, reason };
+                self.queue.push_back(Job { pid, description, extras, work });
+            }
+            work => self.acknowledge(&Job { pid, description, extras, work }, &Err(reason)),
+        }
+    }
+
     /// The host need not wait any longer. It may be gone already.
     fn acknowledge(&mut self, job: &Job, outcome: &Result<PathBuf, String>) {
-        let Work::Dump { session: Some(session), cause, .. } = &job.work else { return };
+        let (Work::Dump { session: Some(session), cause, .. } | Work::Lost { session: Some(session), cause, .. }) =
+            &job.work
+        else {
+            return;
+        };
         let message = match cause {
             Cause::Crash(_) => wire::header(wire::KIND_CRASH_ACK, 0).to_vec(),
             Cause::Request(_) | Cause::Hang(_) => dumped(outcome),

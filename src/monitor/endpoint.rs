@@ -60,7 +60,8 @@ impl Endpoint {
         if accept(&self.listener) {
             return Some(self);
         }
-        if identity(&self.path) == Some(self.file) {
+        // Another monitor's socket is not ours to remove. Where there is none any more, the lock is all that is left.
+        if identity(&self.path).is_none_or(|found| found == self.file) {
             let _ = std::fs::remove_file(&self.path);
             let _ = std::fs::remove_file(lock_path(&self.path));
         }

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::Options;
+use super::connections;
 use super::dumper::{Dumper, Job};
 use super::endpoint::Endpoint;
 use super::hosts::Hosts;
@@ -82,9 +83,8 @@ pub(super) struct Monitor {
     draining: bool,
     /// A host's other connections are being read because of a request.
     pub(super) hearing_out: bool,
-    /// Nobody can be taken in for want of descriptors.
-    deaf: bool,
     pub(super) sessions: BTreeMap<u64, Session>,
+    pub(super) sessions_max: usize,
     pub(super) hosts: Hosts,
     pub(super) queue: VecDeque<Job>,
     pub(super) dumpers: BTreeMap<u64, Dumper>,
@@ -113,8 +113,8 @@ impl Monitor {
             stay: options.stay,
             draining: false,
             hearing_out: false,
-            deaf: false,
             sessions: BTreeMap::new(),
+            sessions_max: connections::sessions_max(),
             hosts: Hosts::new(),
             queue: VecDeque::new(),
             dumpers: BTreeMap::new(),
@@ -124,6 +124,7 @@ impl Monitor {
                 app_name: "app".to_owned(),
                 retention: Limits { files: config::KEEP_FILES_DEFAULT, bytes: config::KEEP_BYTES_DEFAULT },
                 contents: Contents::default(),
+                deadline: config::DEADLINE_DEFAULT,
             },
             buffer: vec![0; wire::MESSAGE_MAX],
         })
@@ -186,24 +187,6 @@ impl Monitor {
     pub(super) fn watch(&self, fd: BorrowedFd<'_>, token: Token) -> bool {
         let added = epoll::add(&self.epoll, fd, token.pack(), EventFlags::IN);
         added.inspect_err(|errno| log::error!("cannot watch descriptor {}: {errno}", fd.as_raw_fd())).is_ok()
-    }
-
-    /// Whether to be told of hosts that want to connect.
-    pub(super) fn listen(&mut self, listener: &OwnedFd, on: bool) {
-        self.deaf = !on;
-        let flags = if on { EventFlags::IN } else { EventFlags::empty() };
-        let _ = epoll::modify(&self.epoll, listener, Token::Listener.pack(), flags);
-    }
-
-    /// A descriptor has become free.
-    pub(super) fn listen_again(&mut self) {
-        if !self.deaf {
-            return;
-        }
-        if let Some(endpoint) = self.endpoint.take() {
-            self.listen(&endpoint.listener, true);
-            self.endpoint = Some(endpoint);
-        }
     }
 
     pub(super) fn new_id(&mut self) -> u64 {

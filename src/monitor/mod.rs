@@ -50,7 +50,6 @@ pub fn run_from_command_line() -> Result<bool> {
 /// Serves until the last host has gone.
 pub fn run(options: &Options) -> Result<()> {
     process::set_name(c"crash-monitor");
-    raise_descriptor_limit();
     let mut starter = options.ready_fd.and_then(process::inherited);
     let started = log::start(options).and_then(|()| endpoint::Endpoint::claim(&options.socket));
     tell(&mut starter, started.as_ref().map(|_| ()));
@@ -61,14 +60,6 @@ pub fn run(options: &Options) -> Result<()> {
         }
         Some(endpoint) => event_loop::serve(endpoint, starter, options),
     }
-}
-
-/// Two descriptors a connection are more than the usual soft limit of 1,024 allows.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, fewer hosts are served at a time.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Tells the starter, if there is one, how starting went.

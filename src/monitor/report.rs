@@ -26,6 +26,12 @@ pub(super) fn write(job: &Job, visible: impl FnOnce(Result<&Path, String>)) {
             let (dump, record) = dump_and_record(job, *tid, cause, &stem);
             (Some(dump), record)
         }
+        Work::Lost { tid, cause, dumper, reason, .. } => {
+            dump_file::remove_temporary(dump_dir, *dumper);
+            let info = ProcessInfo::read(job.pid);
+            let report = record::Report { job, tid: *tid, cause, info: &info, attachments: &[] };
+            (Some(Err(reason.clone())), write_record(dump_dir, &stem, &record::report(&report, Err(reason))))
+        }
         Work::Death { info, status } => {
             (None, write_record(dump_dir, &stem, &record::death(app_name, job.pid, info, *status)))
         }

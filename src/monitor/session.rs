@@ -26,6 +26,8 @@ pub(super) struct Description {
     pub app_name: String,
     pub retention: Limits,
     pub contents: Contents,
+    /// How long a dumper may take, and so hold the host.
+    pub deadline: Duration,
 }
 
 /// What the event loop has to do about a message.
@@ -152,6 +154,7 @@ fn hello(payload: &[u8]) -> Option<Action> {
         app_name: hello.app_name.to_owned(),
         retention: Limits { files: hello.keep_files, bytes: hello.keep_bytes },
         contents: hello.contents,
+        deadline: Duration::from_millis(hello.deadline_ms.into()),
     };
     // A minidumper client, which has the control connection, reads nothing but pongs.
     let reply = match hello.role {

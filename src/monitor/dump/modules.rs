@@ -54,7 +54,13 @@ fn safe_to_read(mapping: &MappingInfo) -> bool {
 }
 
 fn is_elf(target: &Target, mapping: &MappingInfo) -> bool {
-    target.read_memory(mapping.start_address, ELF_MAGIC.len()).is_ok_and(|bytes| bytes == ELF_MAGIC)
+    match target.read_memory(mapping.start_address, ELF_MAGIC.len()) {
+        Ok(bytes) => bytes == ELF_MAGIC,
+        // A file that was truncated has no header any more, but code was mapped from it.
+        Err(_) => {
+            mapping.is_executable() && mapping.name.as_deref().is_some_and(|name| name.as_bytes().starts_with(b"/"))
+        }
+    }
 }
 
 /// The module, and its build id in hexadecimal.
