@@ -82,16 +82,18 @@ impl Monitor {
 
     /// The host need not wait any longer. It may be gone already.
     fn acknowledge(&mut self, job: &Job, outcome: &Result<PathBuf, String>) {
-        let (Work::Dump { session: Some(session), cause, .. } | Work::Lost { session: Some(session), cause, .. }) =
-            &job.work
-        else {
-            return;
+        let (session, cause, outcome) = match &job.work {
+            Work::Dump { session, cause, .. } => (session, cause, outcome),
+            Work::Lost { session, cause, reason, .. } => (session, cause, &Err(reason.clone())),
+            Work::Death { .. } => return,
         };
         let message = match cause {
             Cause::Crash(_) => wire::header(wire::KIND_CRASH_ACK, 0).to_vec(),
             Cause::Request(_) | Cause::Hang(_) => dumped(outcome),
         };
-        self.reply(*session, &message);
+        if let Some(session) = session {
+            self.reply(*session, &message);
+        }
     }
 
     pub(super) fn time_to_next_deadline(&self) -> Option<Duration> {

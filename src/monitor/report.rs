@@ -30,13 +30,13 @@ pub(super) fn write(job: &Job, visible: impl FnOnce(Result<&Path, String>)) {
             dump_file::remove_temporary(dump_dir, *dumper);
             let info = ProcessInfo::read(job.pid);
             let report = record::Report { job, tid: *tid, cause, info: &info, attachments: &[] };
-            (Some(Err(reason.clone())), write_record(dump_dir, &stem, &record::report(&report, Err(reason))))
+            (None, write_record(dump_dir, &stem, &record::report(&report, Err(reason))))
         }
         Work::Death { info, status } => {
             (None, write_record(dump_dir, &stem, &record::death(app_name, job.pid, info, *status)))
         }
     };
-    // Of a death the record is all there is.
+    // Of a death, and of a dump that was lost, the record is all there is.
     let outcome = dump.as_ref().unwrap_or(&record);
     visible(outcome.as_ref().map(|(_, path)| path.as_path()).map_err(Clone::clone));
     if let (Some(_), Err(reason)) = (&dump, &record) {

@@ -7,6 +7,13 @@ use minidump::{
     MinidumpThread, MinidumpThreadList, MinidumpThreadNames, Module,
 };
 
+/// Streams that the crate has no parser for, or none that shows what is in them (minidump_writer and Breakpad's
+/// minidump_format.h).
+pub const LINUX_PROC_STATUS: u32 = 0x4767_0004;
+pub const LINUX_ENVIRON: u32 = 0x4767_0007;
+pub const LINUX_MAPS: u32 = 0x4767_0009;
+pub const MOZ_SOFT_ERRORS: u32 = 0x4d7a_0004;
+
 /// A dump file and what the tests ask of it.
 pub struct Dump {
     pub path: PathBuf,
@@ -83,6 +90,11 @@ impl Dump {
     /// Whether the dump holds a stream of this type.
     pub fn has_stream(&self, kind: u32) -> bool {
         self.dump.get_raw_stream(kind).is_ok()
+    }
+
+    /// The bytes of a stream, which must be there.
+    pub fn stream(&self, kind: u32) -> Vec<u8> {
+        self.dump.get_raw_stream(kind).unwrap_or_else(|error| panic!("stream {kind:#x}: {error}")).to_vec()
     }
 
     /// Checks what every dump must have: that the executable is the first module, that the crashing thread is in the

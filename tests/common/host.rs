@@ -22,6 +22,12 @@ impl Host {
         HOST.get_or_init(|| Self::build("host.c", "host", &[]))
     }
 
+    /// `tests/hosts/shapes.c`.
+    pub fn shapes() -> &'static Self {
+        static HOST: OnceLock<Host> = OnceLock::new();
+        HOST.get_or_init(|| Self::build("shapes.c", "shapes", &[]))
+    }
+
     /// Builds a source of `tests/hosts` with further compiler arguments.
     pub fn build(source: &str, name: &str, arguments: &[&str]) -> Self {
         // One directory a test program: they may run at the same time.

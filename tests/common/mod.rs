@@ -6,10 +6,12 @@
 mod dump;
 mod host;
 mod monitor;
+pub mod peer;
+pub mod process;
 
-pub use dump::Dump;
+pub use dump::*;
 pub use host::{Ended, Host, Running};
-pub use monitor::wait_until;
+pub use monitor::{Monitor, wait_until};
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,6 +51,13 @@ pub fn run(command: &mut Command) -> String {
     text
 }
 
+/// Says what is not tested, and why, past the harness, which swallows the output of tests that pass.
+pub fn skip(reason: &str) {
+    use std::io::Write;
+    writeln!(std::io::stderr(), "SKIPPED: {}: {reason}", std::thread::current().name().unwrap_or("?"))
+        .expect("write to standard error");
+}
+
 /// A directory of a test's own, and the monitors that its hosts start there. When it goes, on success and on failure,
 /// it waits for the monitors to end by themselves, ends those that do not, and removes everything.
 pub struct Sandbox {
@@ -75,7 +84,21 @@ impl Sandbox {
 
     /// The files in the dump directory that end in `.dmp`.
     pub fn dump_files(&self) -> Vec<PathBuf> {
-        self.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "dmp")).collect()
+        self.files_with("dmp")
+    }
+
+    /// Those that end in `.json`.
+    pub fn record_files(&self) -> Vec<PathBuf> {
+        self.files_with("json")
+    }
+
+    /// Those that are not whole yet.
+    pub fn temporary_files(&self) -> Vec<PathBuf> {
+        self.files_with("tmp")
+    }
+
+    fn files_with(&self, extension: &str) -> Vec<PathBuf> {
+        self.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
     }
 
     /// All files in the dump directory, sorted.
@@ -99,6 +122,19 @@ impl Sandbox {
         let files = self.dump_files();
         let of_pid = files.iter().find(|path| path.to_string_lossy().ends_with(&suffix));
         Dump::read(of_pid.unwrap_or_else(|| panic!("no dump of process {pid} among {files:?}")))
+    }
+
+    /// The records in the dump directory, in the order of their names.
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        let parse = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).unwrap()).expect("valid JSON");
+        self.record_files().iter().map(parse).collect()
+    }
+
+    /// The only record, which must be there.
+    pub fn only_record(&self) -> serde_json::Value {
+        let mut records = self.records();
+        assert_eq!(records.len(), 1, "one record expected among {:?}", self.files());
+        records.remove(0)
     }
 
     /// The monitor that listens at the socket, if one does.

@@ -1,11 +1,12 @@
-//! Monitors that a test's hosts have started.
+//! Monitors that a test's hosts have started, and those that a test starts itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::PATIENCE;
+use super::{PATIENCE, Sandbox, dist, process};
 
 /// Waits, without a fixed time, until `condition` holds; fails the test after [`PATIENCE`].
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -37,5 +38,76 @@ pub fn end_all(socket: &Path) {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// A monitor that the test has started, with a log. It stays when its last host has gone; ended when dropped.
+pub struct Monitor {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Monitor {
+    /// Starts a monitor at the sandbox's socket and waits until it listens.
+    pub fn start(sandbox: &Sandbox) -> Self {
+        Self::start_by(sandbox, Command::new(Self::program()))
+    }
+
+    pub fn program() -> PathBuf {
+        dist().join("bin/crash-monitor")
+    }
+
+    /// Starts a monitor with a command that ends with its program.
+    pub fn start_by(sandbox: &Sandbox, mut command: Command) -> Self {
+        let log = sandbox.path().join("monitor.log");
+        std::fs::create_dir_all(sandbox.dumps()).expect("make the dump directory");
+        command.args(["--crash-monitor", "--stay", "--dump-dir"]).arg(sandbox.dumps());
+        command.arg("--socket").arg(sandbox.socket()).arg("--log-file").arg(&log);
+        let child = command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let monitor = Self { child, log };
+        wait_until("the monitor to listen", || monitor.log().contains("listening at"));
+        monitor
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The lines of the log that are warnings or errors.
+    pub fn complaints(&self) -> Vec<String> {
+        let log = self.log();
+        let complaints = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+        complaints.map(str::to_owned).collect()
+    }
+
+    /// Waits until a child of the monitor has stopped process `host` to dump it; gives the child.
+    pub fn wait_for_dumper_of(&self, host: u32) -> u32 {
+        let mut dumper = 0;
+        wait_until("a dumper to hold the host", || {
+            let tracer = process::status(host, "TracerPid").and_then(|pid| pid.parse().ok()).unwrap_or(0);
+            dumper = tracer;
+            process::children(self.pid()).contains(&tracer)
+        });
+        dumper
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        // Without it nobody would end a dumper that hangs.
+        for child in process::children(self.pid()) {
+            process::signal(child, rustix::process::Signal::KILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!("the end of the monitor's log:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
     }
 }

@@ -1,22 +1,14 @@
-/* The C host that the tests crash. Usage: host DUMP_DIR SOCKET KIND [ARGUMENT]
- * SOCKET "-" means NULL. Before it crashes it prints "ready PID TID", the crashing thread's id; in between, some kinds
- * wait for a line on standard input.
- */
+/* The C host that the tests crash, in the way that its KIND says; some kinds wait for a line on standard input first.
+ * See host.h. */
 #define _GNU_SOURCE
-#include <crash_monitor.h>
+#include "host.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#define NOINLINE __attribute__((noinline))
 
 static const char *dump_dir, *socket_path, *kind, *argument;
 
@@ -24,27 +16,6 @@ static void say(const char *text) {
     printf("%s\n", text);
     fflush(stdout);
 }
-
-static void ready(void) {
-    printf("ready %d %ld\n", (int)getpid(), syscall(SYS_gettid));
-    fflush(stdout);
-}
-
-/* Prints the status and, where it is no success, the message; exits with 3 then. */
-static void check(cm_status status) {
-    if (status == CM_OK)
-        return;
-    printf("status %d\nmessage %s\n", (int)status, cm_last_error());
-    exit(3);
-}
-
-static void wait_for_line(void) {
-    int c;
-    while ((c = getchar()) != '\n' && c != EOF)
-        ;
-}
-
-NOINLINE void crash_segv(void) { *(volatile int *)0xdead000 = 1; }
 
 NOINLINE void crash_bus(void) {
     /* Beyond the end of a file is no memory (mmap(2)). */
@@ -182,6 +153,17 @@ int main(int argc, char **argv) {
         ready();
         wait_for_line();
         crash(argument);
+    }
+    if (!strcmp(kind, "keep")) {
+        /* So many files, so many bytes. */
+        cm_config *config = cm_config_new(dump_dir, socket_path);
+        if (!config || argc < 6)
+            return 2;
+        check(cm_config_set_retention(config, (uint32_t)atoi(argv[4]), strtoull(argv[5], NULL, 10)));
+        check(cm_install_with(config));
+        cm_config_free(config);
+        ready();
+        crash_segv();
     }
     if (!strncmp(kind, "handled", 7))
         handle(atoi(argument));

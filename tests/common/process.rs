@@ -1,0 +1,33 @@
+//! What /proc says of processes, and signals for those that a test has started.
+
+use rustix::process::{Pid, Signal};
+
+/// Field `number` of /proc/PID/stat, counted as proc(5) does; None where there is no such process any more.
+pub fn stat(pid: u32, number: usize) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    rest.split_whitespace().nth(number - 3).map(str::to_owned)
+}
+
+/// The rest of the line of /proc/PID/status that starts with `name`.
+pub fn status(pid: u32, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(|rest| rest.trim().to_owned())
+}
+
+/// Whether the process runs. A monitor that has ended may be a zombie for long where a container's init does not wait.
+pub fn is_alive(pid: u32) -> bool {
+    stat(pid, 3).is_some_and(|state| state != "Z" && state != "X")
+}
+
+/// Those children of a process of one thread that have not ended.
+pub fn children(pid: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|child| child.parse().expect("a pid")).filter(|child| is_alive(*child)).collect()
+}
+
+/// Sends a signal to a process that this test has started, itself or through its hosts.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid as i32).expect("a pid");
+    rustix::process::kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {pid:?}: {error}"));
+}

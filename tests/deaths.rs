@@ -1,0 +1,132 @@
+//! Hosts that end without a crash report: which of them leave a record, and what it says.
+
+mod common;
+
+use std::os::unix::process::ExitStatusExt;
+use std::sync::OnceLock;
+
+use common::{Host, Monitor, Running, Sandbox, process};
+use rustix::process::Signal;
+use serde_json::Value;
+
+fn endings() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| Host::build("endings.c", "endings", &[]))
+}
+
+/// A host that waits for a line and then ends in the way asked for.
+fn start(sandbox: &Sandbox, arguments: &[&str]) -> Running {
+    let mut host = endings().start(sandbox, arguments);
+    host.wait_for("ready");
+    host
+}
+
+/// Checks what every record of a death says, and gives what it says of the end.
+fn exit_of(record: &Value, host: &Host, pid: u32) -> Value {
+    assert_eq!((&record["schema"], &record["kind"]), (&1.into(), &"death".into()), "{record}");
+    assert_eq!((&record["pid"], &record["executable"]["path"]), (&pid.into(), &host.path.to_str().into()));
+    assert_eq!(record["application"], host.path.file_name().unwrap().to_str().unwrap());
+    let (started, ended) = (record["started"].as_str().unwrap(), record["happened"].as_str().unwrap());
+    assert!(started <= ended, "{started} to {ended}");
+    record["exit"].clone()
+}
+
+/// Runs a host to its end, which must leave one record and no dump.
+fn exit_in_record(sandbox: &Sandbox, mut host: Running) -> Value {
+    host.go_on();
+    let ended = host.end();
+    sandbox.wait_for_monitors_end();
+    assert_eq!(sandbox.files(), sandbox.record_files(), "nothing but the record");
+    exit_of(&sandbox.only_record(), endings(), ended.pid)
+}
+
+#[test]
+fn a_killed_host_leaves_its_signal() {
+    let sandbox = Sandbox::new();
+    let host = start(&sandbox, &["return"]);
+    let pid = host.pid();
+    process::signal(pid, Signal::KILL);
+    // Waited for at once: its status is to be had from its pidfd alone.
+    assert_eq!(host.end().signal(), Some(libc::SIGKILL));
+    sandbox.wait_for_monitors_end();
+    let exit = exit_of(&sandbox.only_record(), endings(), pid);
+    assert_eq!((&exit["signal"]["name"], &exit["signal"]["number"]), (&"SIGKILL".into(), &9.into()));
+    assert_eq!(exit["core"], false);
+}
+
+#[test]
+fn a_killed_host_that_nobody_has_waited_for_leaves_its_signal_too() {
+    let sandbox = Sandbox::new();
+    let host = start(&sandbox, &["return"]);
+    let pid = host.pid();
+    process::signal(pid, Signal::KILL);
+    sandbox.wait_for_monitors_end();
+    assert_eq!(process::stat(pid, 3).as_deref(), Some("Z"), "a zombie all the while");
+    let exit = exit_of(&sandbox.only_record(), endings(), pid);
+    assert_eq!(exit["signal"]["name"], "SIGKILL");
+    assert_eq!(host.end().signal(), Some(libc::SIGKILL));
+}
+
+#[test]
+fn an_exit_past_the_exit_handlers_leaves_its_status() {
+    let sandbox = Sandbox::new();
+    let exit = exit_in_record(&sandbox, start(&sandbox, &["_exit", "7"]));
+    assert_eq!(exit, serde_json::json!({ "status": 7 }));
+}
+
+#[test]
+fn an_orderly_end_leaves_nothing() {
+    for (arguments, status) in [
+        (&["return", "0"][..], 0),
+        (&["return", "3"], 3),
+        (&["exit", "0"], 0),
+        (&["exit", "3"], 3),
+        (&["_exit", "0"], 0),
+        (&["uninstall", "1"], 1),
+    ] {
+        let sandbox = Sandbox::new();
+        let mut host = start(&sandbox, arguments);
+        host.go_on();
+        assert_eq!(host.end().status.code(), Some(status), "{arguments:?}");
+        sandbox.wait_for_monitors_end();
+        assert_eq!(sandbox.files(), Vec::<std::path::PathBuf>::new(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_host_that_becomes_another_program_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let mut host = start(&sandbox, &["exec"]);
+    host.go_on();
+    host.wait_for("replaced");
+    common::wait_until("the monitor to let it go", || monitor.log().contains("is gone"));
+    host.go_on();
+    assert_eq!(host.end().status.signal(), Some(libc::SIGKILL));
+    // Once the monitor has served another one, it has seen the end of this one, too.
+    let killed = start(&sandbox, &["return"]);
+    let pid = killed.pid();
+    process::signal(pid, Signal::KILL);
+    common::wait_until("a record", || !sandbox.record_files().is_empty());
+    exit_of(&sandbox.only_record(), endings(), pid);
+}
+
+#[test]
+fn an_overflow_that_no_handler_can_report_leaves_its_signal() {
+    let sandbox = Sandbox::new();
+    let ended = Host::c().run(&sandbox, &["bare-thread", "overflow"]);
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV));
+    sandbox.wait_for_monitors_end();
+    let exit = exit_of(&sandbox.only_record(), Host::c(), ended.pid);
+    assert_eq!((&exit["signal"]["name"], &exit["signal"]["number"]), (&"SIGSEGV".into(), &11.into()));
+    assert_eq!(sandbox.dump_files().len(), 0);
+}
+
+#[test]
+fn a_crash_leaves_the_record_of_the_crash_alone() {
+    let sandbox = Sandbox::new();
+    let ended = Host::c().run(&sandbox, &["segv"]);
+    sandbox.wait_for_monitors_end();
+    let record = sandbox.only_record();
+    assert_eq!((&record["kind"], &record["pid"]), (&"crash".into(), &ended.pid.into()));
+}

@@ -1,0 +1,219 @@
+//! A peer that misbehaves costs the monitor its connection and a line in the log, and nobody else anything.
+
+#![allow(unsafe_code)] // Changes the user of a thread.
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use common::peer::{self, Peer, frame, hello};
+use common::{Host, Monitor, Sandbox};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// A real host crashes and gets its dump.
+fn assert_serves(sandbox: &Sandbox) {
+    let ended = Host::c().run(sandbox, &["segv"]);
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
+}
+
+#[test]
+fn a_process_of_another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return common::skip("only root can act as another user");
+    }
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(&sandbox.socket()), 0o600);
+    // Opened to everybody, the monitor itself has to say no.
+    for (path, mode) in [(sandbox.path(), 0o755), (&sandbox.dumps(), 0o755), (&sandbox.socket(), 0o777)] {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let socket = sandbox.socket();
+    let stranger = std::thread::spawn(move || {
+        const NOBODY: libc::uid_t = 65534;
+        // SAFETY: integers only. The call itself, unlike the function in libc, changes this thread alone.
+        assert_eq!(unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) }, 0);
+        Peer::connect(&socket).is_served()
+    });
+    assert!(!stranger.join().expect("the stranger's thread"));
+    assert!(Peer::connect(&sandbox.socket()).is_served(), "the monitor's own user");
+    let complaints = monitor.complaints();
+    assert!(complaints.len() == 1 && complaints[0].contains("of user 65534"), "{complaints:?}");
+    assert_serves(&sandbox);
+}
+
+/// Messages that no host sends, and a word of what the log says of each.
+fn bad_messages() -> Vec<(Vec<u8>, &'static str)> {
+    let context = peer::crash_context(std::process::id(), 0);
+    let context = context.as_bytes();
+    let others = peer::crash_context(1, 0);
+    let mut lie = frame(peer::PING, &[]);
+    lie[4] = 200;
+    let mut whole = hello(1, b"/d", b"app");
+    let cut = whole.split_off(whole.len() - 1);
+    vec![
+        (vec![0], "message of 1 bytes is shorter"),
+        (vec![0xff; 7], "message of 7 bytes is shorter"),
+        (vec![0xff; 12], "announces 4294967295 payload bytes, the message has 4"),
+        (lie, "announces 200 payload bytes, the message has 0"),
+        ([frame(peer::PING, &[]), vec![0; 5]].concat(), "announces 0 payload bytes, the message has 5"),
+        (frame(peer::PING, &vec![0; 64 * 1024 - 7]), "message of 65537 bytes is over the limit"),
+        (frame(77, &[1, 2, 3]), "unknown kind 77"),
+        (frame(77, &vec![0; 64 * 1024 - 8]), "unknown kind 77"),
+        (frame(u32::MAX, &[]), "unknown kind 4294967295"),
+        (frame(peer::CRASH_ACK, &[]), "unknown kind 1"),
+        (frame(peer::WELCOME, &[0; 8]), "unknown kind 6"),
+        (frame(peer::CRASH, &[]), "kind 0 is malformed"),
+        (frame(peer::CRASH, &context[1..]), "kind 0 is malformed"),
+        (frame(peer::CRASH, &[context, &[0]].concat()), "kind 0 is malformed"),
+        (frame(peer::CRASH, others.as_bytes()), "reports a crash of process 1"),
+        (frame(peer::PID, &[0; 3]), "kind 4 is malformed"),
+        (frame(peer::GOODBYE, &[0]), "kind 7 is malformed"),
+        (frame(peer::HELLO, &[]), "kind 5 is malformed"),
+        (frame(peer::HELLO, &whole), "kind 5 is malformed"),
+        (frame(peer::HELLO, &[&whole[..], &cut, &cut].concat()), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello(9, b"/d", b"app")), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello(1, b"d", b"app")), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello(1, b"/d\0", b"app")), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello(1, b"/d", b"../../etc/cron.d/app")), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello(1, b"/d", b"\xff")), "kind 5 is malformed"),
+    ]
+}
+
+#[test]
+fn a_bad_message_costs_its_sender_the_connection_and_one_line() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    for (number, (message, word)) in bad_messages().into_iter().enumerate() {
+        let peer = Peer::connect(&sandbox.socket());
+        assert!(peer.is_served());
+        peer.send(&message).unwrap();
+        assert_eq!(peer.receive(), None, "the connection is closed: {word}");
+        assert_serves(&sandbox);
+        let complaints = monitor.complaints();
+        assert_eq!(complaints.len(), number + 1, "one line each: {complaints:?}");
+        assert!(complaints[number].contains(word), "{word:?} in {:?}", complaints[number]);
+    }
+    // One without a byte is what a close looks like to the monitor (recv(2)): no reason to complain.
+    let before = monitor.complaints();
+    let peer = Peer::connect(&sandbox.socket());
+    peer.send(&[]).unwrap();
+    assert_eq!(peer.receive(), None);
+    assert_serves(&sandbox);
+    assert_eq!(monitor.complaints(), before);
+}
+
+#[test]
+fn a_crash_context_of_garbage_yields_a_dump_or_the_reason_why_not() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    for filling in [0x00, 0x55, 0xa5, 0xff] {
+        let peer = Peer::connect(&sandbox.socket());
+        let context = peer::crash_context(std::process::id(), filling);
+        peer.send(&frame(peer::CRASH, context.as_bytes())).unwrap();
+        assert_eq!(peer.receive(), Some(frame(peer::CRASH_ACK, &[])), "{filling:#x}");
+        let record = sandbox.only_record();
+        match record["dump"]["file"].as_str() {
+            Some(file) => {
+                let dump = common::Dump::read(&sandbox.dumps().join(file));
+                assert_eq!(dump.crashing_thread(), context.tid as u32);
+                assert!(dump.modules()[0].name.contains("hostile_peers"), "the process itself is well described");
+            }
+            None => assert!(!record["failed"].as_array().unwrap().is_empty(), "{record}"),
+        }
+        assert_serves(&sandbox);
+        sandbox.dump_files().into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        sandbox.record_files().into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    }
+    assert!(!monitor.log().contains("panicked") && !monitor.log().contains("ended by signal"), "{}", monitor.log());
+}
+
+#[test]
+fn two_thousand_silent_connections_keep_out_new_hosts_while_they_last_and_no_others() {
+    const PEERS: usize = 2000;
+    const SESSIONS_MAX: usize = 1024;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.maximum.is_some_and(|maximum| maximum < 2 * PEERS as u64) {
+        return common::skip(&format!("{limit:?} leaves no room for {PEERS} connections"));
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    let sandbox = Sandbox::new();
+    let _monitor = Monitor::start(&sandbox);
+    let mut early = Host::c().start(&sandbox, &["wait", "segv"]);
+    early.wait_for("ready");
+
+    let peers: Vec<Peer> = (0..PEERS).map(|_| Peer::connect(&sandbox.socket())).collect();
+    let served = peers.iter().filter(|peer| peer.is_served()).count();
+    // A host has two connections.
+    assert_eq!(served, SESSIONS_MAX - 2);
+    let refused = Host::c().run(&sandbox, &["segv"]);
+    assert_eq!(refused.said("status "), crash_monitor::CM_ERR_SOCKET.to_string());
+    assert!(refused.said("message ").contains("too many hosts"), "{refused:?}");
+    early.go_on();
+    let early = early.end();
+    assert_eq!(early.signal(), Some(libc::SIGSEGV));
+    sandbox.dump_of(early.pid).check_basics(&Host::c().path, early.pid);
+
+    drop(peers);
+    assert_serves(&sandbox);
+}
+
+#[test]
+fn connections_beyond_the_monitors_descriptors_do_not_keep_it_busy() {
+    let sandbox = Sandbox::new();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(Monitor::program());
+    let monitor = Monitor::start_by(&sandbox, command);
+    let mut early = Host::c().start(&sandbox, &["wait", "segv"]);
+    early.wait_for("ready");
+    let peers: Vec<Peer> = (0..100).map(|_| Peer::connect(&sandbox.socket())).collect();
+    assert!(peers.iter().filter(|peer| peer.is_served()).count() < 64);
+    assert!(monitor.complaints().len() <= peers.len(), "{} lines", monitor.complaints().len());
+    early.go_on();
+    let early = early.end();
+    sandbox.dump_of(early.pid).check_basics(&Host::c().path, early.pid);
+    drop(peers);
+    assert_serves(&sandbox);
+}
+
+#[test]
+fn a_peer_that_reads_no_answers_loses_its_connection() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let deaf = Peer::connect(&sandbox.socket());
+    let mut sent = 0;
+    while deaf.send(&frame(peer::PING, &[])).is_ok() {
+        sent += 1;
+        assert!(sent < 1_000_000, "it is still served");
+    }
+    let complaints = monitor.complaints();
+    assert!(complaints.len() == 1 && complaints[0].contains("cannot answer"), "{complaints:?}");
+    assert_serves(&sandbox);
+    assert_eq!(monitor.complaints().len(), 1);
+}
+
+#[test]
+fn a_peer_that_reports_crash_upon_crash_delays_nobody_else() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let mut early = Host::c().start(&sandbox, &["wait", "segv"]);
+    early.wait_for("ready");
+    let flood = Peer::connect(&sandbox.socket());
+    let message = frame(peer::CRASH, peer::crash_context(std::process::id(), 0).as_bytes());
+    let mut sent = 0;
+    while flood.send(&message).is_ok() {
+        sent += 1;
+        assert!(sent < 10_000, "it is still served");
+    }
+    early.go_on();
+    let early = early.end();
+    assert!(early.took < Duration::from_secs(2), "took {:?}: it had to wait for its turn", early.took);
+    sandbox.dump_of(early.pid).check_basics(&Host::c().path, early.pid);
+    let complaints = monitor.complaints();
+    assert!(complaints.len() == 1 && complaints[0].contains("another crash"), "{complaints:?}");
+}

@@ -1,0 +1,47 @@
+//! A monitor that has nothing to do costs nothing: it does not run, and it is small.
+
+mod common;
+
+use std::process::Command;
+
+use common::{Host, Sandbox, process};
+
+/// How often the process has been on a processor: it leaves it each time by itself or because others want it.
+fn context_switches(pid: u32) -> u64 {
+    let count = |name| process::status(pid, name).expect("the process is there").parse::<u64>().expect("a number");
+    count("voluntary_ctxt_switches") + count("nonvoluntary_ctxt_switches")
+}
+
+/// Work of the same kind and size each time, of about a second.
+fn work() {
+    let mut command = Command::new("python3");
+    common::run(command.args(["-c", "sum(i * i for i in range(10_000_000))"]));
+}
+
+#[test]
+fn an_idle_monitor_does_not_run_and_stays_small() {
+    let sandbox = Sandbox::new();
+    let mut host = Host::c().start(&sandbox, &["wait", "segv"]);
+    host.wait_for("ready");
+    // It has served a crash, too.
+    let ended = Host::c().run(&sandbox, &["segv"]);
+    sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
+    let monitor = sandbox.monitor_pid().expect("a monitor");
+    // It has heard of all that by now: what it hears of wakes it before those that caused it go on.
+    common::wait_until("the monitor to sleep", || {
+        process::children(monitor).is_empty() && process::stat(monitor, 3).as_deref() == Some("S")
+    });
+
+    let before = context_switches(monitor);
+    work();
+    assert_eq!(context_switches(monitor), before, "it has run while nobody wanted anything");
+
+    let kilobytes = |name| process::status(monitor, name).unwrap().trim_end_matches(" kB").parse::<u64>().unwrap();
+    let (resident, own) = (kilobytes("VmRSS"), kilobytes("RssAnon"));
+    println!("resident: {resident} KiB, of which its own: {own} KiB");
+    assert!(resident <= 4096, "{resident} KiB resident, {own} KiB of them its own");
+
+    host.go_on();
+    let ended = host.end();
+    sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
+}

@@ -1,0 +1,108 @@
+//! Many crashes at once, and what a reader of the dump directory may see of them at any moment.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use common::peer::{self, Peer, frame};
+use common::{Dump, Host, Monitor, Running, Sandbox};
+
+const HOSTS: usize = 32;
+
+/// Hosts that stand ready to crash.
+fn ready_hosts(sandbox: &Sandbox) -> Vec<Running> {
+    let mut hosts: Vec<_> = (0..HOSTS).map(|_| Host::c().start(sandbox, &["wait", "segv"])).collect();
+    hosts.iter_mut().for_each(|host| _ = host.wait_for("ready"));
+    hosts
+}
+
+/// Has all hosts crash, and waits for their ends.
+fn crash_all(sandbox: &Sandbox, mut hosts: Vec<Running>) -> Vec<common::Ended> {
+    hosts.iter_mut().for_each(Running::go_on);
+    let ended: Vec<_> = hosts.into_iter().map(Running::end).collect();
+    for host in &ended {
+        assert_eq!(host.signal(), Some(libc::SIGSEGV), "{host:?}");
+    }
+    sandbox.wait_for_monitors_end();
+    ended
+}
+
+#[test]
+fn hosts_that_crash_at_the_same_instant_get_a_dump_each() {
+    let sandbox = Sandbox::new();
+    let ended = crash_all(&sandbox, ready_hosts(&sandbox));
+    for host in &ended {
+        let dump = sandbox.dump_of(host.pid);
+        dump.check_basics(&Host::c().path, host.pid);
+        assert_eq!((dump.signal(), dump.address()), (libc::SIGSEGV, 0xdead000));
+    }
+    let pids = |pids: &mut dyn Iterator<Item = u64>| pids.collect::<BTreeSet<_>>();
+    let of_records = pids(&mut sandbox.records().iter().map(|record| record["pid"].as_u64().unwrap()));
+    assert_eq!(of_records, pids(&mut ended.iter().map(|host| host.pid.into())));
+
+    let files = sandbox.files();
+    assert_eq!(files.len(), 2 * HOSTS, "a dump and a record each, and nothing else: {files:?}");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600, "{}", file.display());
+    }
+}
+
+/// Reads every file that was not there at the last look.
+fn read_new(sandbox: &Sandbox, seen: &mut BTreeSet<PathBuf>) {
+    for file in sandbox.dump_files().into_iter().filter(|file| seen.insert(file.clone())) {
+        assert_eq!(Dump::read(&file).address(), 0xdead000);
+    }
+    for file in sandbox.record_files().into_iter().filter(|file| seen.insert(file.clone())) {
+        let record: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).expect("valid JSON");
+        assert_eq!(record["address"], "0xdead000");
+    }
+}
+
+#[test]
+fn a_file_is_whole_as_soon_as_it_has_its_name() {
+    let sandbox = Sandbox::new();
+    let hosts = ready_hosts(&sandbox);
+    let mut seen = BTreeSet::new();
+    std::thread::scope(|scope| {
+        let crashing = scope.spawn(|| crash_all(&sandbox, hosts));
+        loop {
+            let last_look = crashing.is_finished();
+            read_new(&sandbox, &mut seen);
+            if last_look {
+                break;
+            }
+        }
+        crashing.join().expect("all ended as they should");
+    });
+    assert_eq!(seen.len(), 2 * HOSTS);
+}
+
+#[test]
+fn crashes_of_one_process_in_one_second_leave_a_dump_each() {
+    const CRASHES: usize = 12;
+    let sandbox = Sandbox::new();
+    let _monitor = Monitor::start(&sandbox);
+    let me = std::process::id();
+    let message = frame(peer::CRASH, peer::crash_context(me, 0).as_bytes());
+    let peers: Vec<_> = (0..CRASHES).map(|_| Peer::connect(&sandbox.socket())).collect();
+    for peer in &peers {
+        peer.send(&message).unwrap();
+    }
+    for peer in &peers {
+        assert_eq!(peer.receive(), Some(frame(peer::CRASH_ACK, &[])));
+    }
+    let dumps = sandbox.dump_files();
+    assert_eq!(dumps.len(), CRASHES, "{dumps:?}");
+    for dump in &dumps {
+        Dump::read(dump);
+        assert!(dump.with_extension("json").exists(), "the record of {}", dump.display());
+    }
+    let stem = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let second = |path: &PathBuf| stem(path).split('-').nth(1).unwrap().to_owned();
+    let seconds: BTreeSet<_> = dumps.iter().map(second).collect();
+    let counted = dumps.iter().filter(|dump| !stem(dump).ends_with(&format!("-{me}"))).count();
+    assert_eq!(counted, CRASHES - seconds.len(), "the first of a second has no counter, each other one has: {dumps:?}");
+    assert!(counted > 0, "{CRASHES} dumps took {} seconds", seconds.len());
+}
