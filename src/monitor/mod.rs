@@ -11,6 +11,9 @@ mod dumper;
 mod dumping;
 mod endpoint;
 mod event_loop;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hosts;
 mod log;
 mod options;
