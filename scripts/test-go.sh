@@ -14,7 +14,10 @@ for version in '' 1.21.13; do
         echo "not formatted as gofmt does it: $unformatted" >&2
         exit 1
     fi
-    "$go" -C bindings/go vet . ./internal/... ./testdata/crash ./testdata/host ./testdata/selfmonitor
-    # Go's cache of test results does not see the library: -count=1.
-    "$go" -C bindings/go test -count=1 ./...
+    (
+        cd bindings/go
+        "$go" vet . ./internal/... ./testdata/*/
+        # Go's cache of test results does not see the library: -count=1.
+        "$go" test -count=1 ./...
+    )
 done

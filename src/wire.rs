@@ -143,8 +143,9 @@ impl Contents {
         u32::from(self.environment) | u32::from(self.sanitized_stacks) << 1
     }
 
-    fn from_number(number: u32) -> Self {
-        Self { environment: number & 1 != 0, sanitized_stacks: number & 2 != 0 }
+    /// None for wishes that are not known.
+    fn from_number(number: u32) -> Option<Self> {
+        (number < 4).then_some(Self { environment: number & 1 != 0, sanitized_stacks: number & 2 != 0 })
     }
 }
 
@@ -167,7 +168,7 @@ impl<'a> Hello<'a> {
         let version = rest.number()?;
         let role = Role::from_number(rest.number()?)?;
         let keep_files = rest.number()?;
-        let contents = Contents::from_number(rest.number()?);
+        let contents = Contents::from_number(rest.number()?)?;
         let deadline_ms = rest.number()?;
         let keep_bytes = rest.long()?;
         let dump_dir = rest.string()?;

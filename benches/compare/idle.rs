@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::LOADS;
 use crate::common::Sandbox;
 use crate::crash::Host;
-use crate::host::{Load, Reporter};
+use crate::host::Reporter;
 
 /// What a monitor costs while its one host runs.
 pub struct Idle {
@@ -20,7 +21,7 @@ pub fn watch(time: Duration) -> [Idle; 2] {
     let served = [Reporter::CrashMonitor, Reporter::Minidumper].map(|reporter| {
         let sandbox = Sandbox::new();
         std::fs::create_dir(sandbox.dumps()).expect("make the dump directory");
-        let host = Host::start(reporter, Load { threads: 0, mebibytes: 0 }, &sandbox, &gate);
+        let host = Host::start(reporter, LOADS[0].1, &sandbox, &gate);
         let monitor = sandbox.monitor_pid().expect("a monitor that listens");
         (host, sandbox, monitor)
     });

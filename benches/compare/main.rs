@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use crash::Outcome;
 use host::{Load, Reporter};
+use idle::Idle;
 use table::{Goal, Row, Samples};
 
 /// What a host is like when it crashes, and how many times as long as minidumper we may take to its dump.
@@ -30,9 +31,6 @@ const LOADS: [(&str, Load, f64); 6] = [
     ("10 MiB of memory", Load { threads: 0, mebibytes: 10 }, 1.0),
     ("1 GiB of memory", Load { threads: 0, mebibytes: 1024 }, 1.0),
 ];
-/// What Crashpad writes on x86-64 Debian 12, in kB, for the loads it was measured with; our dumps may have more by the
-/// streams that its do not: the lists of mappings and of processors.
-const CRASHPAD_DUMPS: [(usize, f64); 2] = [(0, 13.0), (3, 3600.0)];
 /// Hosts that crash at once.
 const CROWD: usize = 32;
 
@@ -50,59 +48,82 @@ fn main() {
     }
 }
 
+/// In the order of [`Reporter::ALL`].
+type Outcomes = [Vec<Outcome>; Reporter::ALL.len()];
+
+/// Everything that was measured.
+struct Measured {
+    /// One host's crashes, by load.
+    single: [Outcomes; LOADS.len()],
+    /// Crashes of many hosts at once.
+    crowds: Outcomes,
+    idle: [Idle; 2],
+}
+
 fn compare(quick: bool) {
     let rounds = if quick { 3 } else { 15 };
     let idle_time = Duration::from_secs(if quick { 2 } else { 10 });
-    // By load, then by reporter.
     let mut single = LOADS.map(|_| Reporter::ALL.map(|_| Vec::new()));
     let mut crowds = Reporter::ALL.map(|_| Vec::new());
-    for round in 0..rounds {
-        eprintln!("round {} of {rounds}", round + 1);
-        for reporter in Reporter::ALL {
-            for ((_, load, _), outcomes) in LOADS.iter().zip(&mut single) {
+    for round in 1..=rounds {
+        eprintln!("round {round} of {rounds}");
+        for ((_, load, _), outcomes) in LOADS.iter().zip(&mut single) {
+            for reporter in Reporter::ALL {
                 outcomes[reporter as usize].push(crash::run(reporter, *load, 1));
             }
-            let load = Load { threads: 0, mebibytes: 0 };
-            crowds[reporter as usize].push(crash::run(reporter, load, CROWD));
+        }
+        for reporter in Reporter::ALL {
+            crowds[reporter as usize].push(crash::run(reporter, LOADS[0].1, CROWD));
         }
     }
     eprintln!("idle for {} s", idle_time.as_secs());
-    let idle = idle::watch(idle_time);
-
+    let measured = Measured { single, crowds, idle: idle::watch(idle_time) };
     table::heading(rounds);
+    single_crashes(&measured.single);
+    crowd_of_crashes(&measured.crowds);
+    installing(&measured);
+    idle_monitors(&measured.idle, idle_time);
+}
+
+fn single_crashes(single: &[Outcomes; LOADS.len()]) {
     let rows = |title: &str, measure: fn(&Outcome) -> Option<f64>, goals: [Goal; LOADS.len()]| {
         table::section(title);
-        for (((name, ..), outcomes), goal) in LOADS.iter().zip(&single).zip(goals) {
+        for (((name, ..), outcomes), goal) in LOADS.iter().zip(single).zip(goals) {
             Row::new(name, outcomes.each_ref().map(|of| Samples::of(of, measure)), goal).print();
         }
     };
     rows("fault to dump visible, ms", |outcome| outcome.visible, LOADS.map(|(.., ratio)| Goal::Ratio(ratio)));
     rows("fault to process reaped, ms", |outcome| Some(outcome.reaped), LOADS.map(|_| Goal::Ratio(1.0)));
     rows("size of the dump, kB", Outcome::kilobytes, LOADS.map(|_| Goal::None));
-    for (load, crashpad) in CRASHPAD_DUMPS {
-        println!("  Crashpad, {}: {crashpad} kB", LOADS[load].0);
-    }
+}
 
-    let crowd = |name: &str, measure: fn(&Outcome) -> Option<f64>, goal| {
+fn crowd_of_crashes(crowds: &Outcomes) {
+    table::section(&format!("{CROWD} hosts crash at once"));
+    let row = |name: &str, measure: fn(&Outcome) -> Option<f64>, goal| {
         Row::new(name, crowds.each_ref().map(|of| Samples::of(of, measure)), goal).print();
     };
-    table::section(&format!("{CROWD} hosts crash at once"));
-    crowd("first fault to last dump, ms", |outcome| outcome.visible, Goal::Ratio(1.0));
-    crowd("first fault to last reaped, ms", |outcome| Some(outcome.reaped), Goal::Ratio(1.0));
-    crowd("dumps", |outcome| Some(outcome.dumps.len() as f64), Goal::Ours(CROWD as f64));
+    row("first fault to last dump, ms", |outcome| outcome.visible, Goal::Ratio(1.0));
+    row("first fault to last reaped, ms", |outcome| Some(outcome.reaped), Goal::Ratio(1.0));
+    row("dumps", |outcome| Some(outcome.dumps.len() as f64), Goal::AtLeast(CROWD as f64));
+}
 
+/// The first host of each run has started its monitor, the further ones of a crowd have not.
+fn installing(measured: &Measured) {
+    let [ours, theirs, _] = &measured.single[0];
+    let starting = [ours, theirs].map(|of| Samples::of(of, |outcome| outcome.installs.first().copied()));
+    let [ours, theirs, _] = &measured.crowds;
+    let joining = [ours, theirs].map(|of| of.iter().flat_map(|outcome| &outcome.installs[1..]).copied().collect());
     table::section("installing, ms");
-    let starting = single[0].each_ref().map(|of| Samples::of(of, |outcome| outcome.installs.first().copied()));
-    Row::new("with a start of the monitor", starting, Goal::Ours(1.0)).print();
-    let joining = crowds.each_ref().map(|of| of.iter().flat_map(|outcome| outcome.installs[1..].iter().copied()));
-    Row::new("to a running monitor", joining.map(Samples::from_iter), Goal::Ours(0.2)).print();
+    Row::of_two("with a start of the monitor", starting, Goal::AtMost(1.0)).print();
+    Row::of_two("to a running monitor", joining, Goal::AtMost(0.2)).print();
+}
 
-    table::section(&format!("the monitor, idle for {} s with one host", idle_time.as_secs()));
-    let idle = |name: &str, measure: fn(&idle::Idle) -> f64, goal| {
-        let [ours, theirs] = idle.each_ref().map(|idle| Samples::from_iter([measure(idle)]));
-        Row::new(name, [ours, theirs, Samples::default()], goal).print();
+fn idle_monitors(idle: &[Idle; 2], time: Duration) {
+    table::section(&format!("the monitor, idle for {} s with one host", time.as_secs()));
+    let row = |name: &str, measure: fn(&Idle) -> f64, goal| {
+        Row::of_two(name, idle.each_ref().map(|idle| Samples::from_iter([measure(idle)])), goal).print();
     };
-    idle("context switches", |idle| idle.switches, Goal::Ours(0.0));
-    idle("resident, kB (VmRSS)", |idle| idle.resident, Goal::Ours(4096.0));
-    idle("of that its own, kB (RssAnon)", |idle| idle.own, Goal::None);
+    row("context switches", |idle| idle.switches, Goal::AtMost(0.0));
+    row("resident, kB (VmRSS)", |idle| idle.resident, Goal::AtMost(4096.0));
+    row("of that its own, kB (RssAnon)", |idle| idle.own, Goal::None);
 }

@@ -39,7 +39,7 @@ impl std::fmt::Display for Samples {
 /// With three significant digits.
 fn number(value: f64) -> String {
     match value {
-        0.0 => "0".to_owned(),
+        _ if value.fract() == 0.0 => format!("{value}"),
         _ if value < 1.0 => format!("{value:.3}"),
         _ if value < 10.0 => format!("{value:.2}"),
         _ if value < 100.0 => format!("{value:.1}"),
@@ -54,7 +54,9 @@ pub enum Goal {
     /// Our median is at most that many times minidumper's.
     Ratio(f64),
     /// Our median is at most that.
-    Ours(f64),
+    AtMost(f64),
+    /// Our median is at least that.
+    AtLeast(f64),
 }
 
 /// One line: ours, minidumper's, and what happens without either.
@@ -69,15 +71,23 @@ impl<'a> Row<'a> {
         Self { name, samples, goal }
     }
 
+    /// What there is nothing to compare with where there is no library.
+    pub fn of_two(name: &'a str, [ours, theirs]: [Samples; 2], goal: Goal) -> Self {
+        Self::new(name, [ours, theirs, Samples::default()], goal)
+    }
+
     pub fn print(&self) {
         let [ours, theirs, nobodys] = &self.samples;
-        let (our_median, their_median) = (ours.median(), theirs.median());
-        let ratio = our_median.zip(their_median).map(|(ours, theirs)| ours / theirs);
+        let our_median = ours.median();
+        let ratio = our_median.zip(theirs.median()).map(|(ours, theirs)| ours / theirs);
         let ratio_text = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
         let (goal, reached) = match self.goal {
             Goal::None => (String::new(), ""),
-            Goal::Ratio(most) => (format!("ratio <= {most:.2}"), verdict(ratio, most)),
-            Goal::Ours(most) => (format!("<= {}", number(most)), verdict(our_median, most)),
+            Goal::Ratio(most) => (format!("ratio <= {most:.2}"), verdict(ratio.is_some_and(|ratio| ratio <= most))),
+            Goal::AtMost(most) => (format!("<= {}", number(most)), verdict(our_median.is_some_and(|our| our <= most))),
+            Goal::AtLeast(least) => {
+                (format!(">= {}", number(least)), verdict(our_median.is_some_and(|our| our >= least)))
+            }
         };
         let line =
             format!("  {:<31}{ours:>22}{theirs:>22}{ratio_text:>8}{nobodys:>22}   {goal:<14}{reached}", self.name);
@@ -85,12 +95,15 @@ impl<'a> Row<'a> {
     }
 }
 
-fn verdict(value: Option<f64>, most: f64) -> &'static str {
-    if value.is_some_and(|value| value <= most) { "reached" } else { "MISSED" }
+fn verdict(reached: bool) -> &'static str {
+    if reached { "reached" } else { "MISSED" }
 }
 
 pub fn heading(rounds: usize) {
-    println!("\nMedians of {rounds} rounds (smallest-largest); ratio is crash-monitor / minidumper.\n");
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    println!("\nLinux {} {}, {processors} processors.", kernel.trim(), std::env::consts::ARCH);
+    println!("Medians of {rounds} rounds (smallest-largest); ratio is crash-monitor / minidumper.\n");
     println!("  {:<31}{:>22}{:>22}{:>8}{:>22}   goal", "", "crash-monitor", "minidumper", "ratio", "no library");
 }
 

@@ -13,14 +13,10 @@ import (
 
 // C code is linked into the same executable as Go code, but lies outside the range of Go's.
 func TestGoCodeHasItsOwnRange(t *testing.T) {
-	for _, mode := range []string{"exe", "pie"} {
-		t.Run(mode, func(t *testing.T) {
+	for name, build := range map[string]build{"exe": exe, "pie": pie, "race": race} {
+		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			host := filepath.Join(dir, "host")
-			if err := goTool(".", "build", "-buildmode="+mode, "-o", host, "./testdata/host"); err != nil {
-				t.Fatal(err)
-			}
-			output := run(t, dir, host, dir, "never", "addresses").stdout
+			output := run(t, dir, build.program(t, "host"), dir, "never", "addresses").stdout
 			var begin, end, goCode, cCode uint64
 			if _, err := fmt.Sscanln(output, &begin, &end, &goCode, &cCode); err != nil {
 				t.Fatalf("%v: %q", err, output)
@@ -29,6 +25,18 @@ func TestGoCodeHasItsOwnRange(t *testing.T) {
 				t.Errorf("range %#x-%#x, Go code at %#x, C code at %#x", begin, end, goCode, cCode)
 			}
 		})
+	}
+}
+
+// crash-handler puts itself in front of pthread_create, which gives threads smaller signal stacks than Go's.
+func TestSignalStacksStayGos(t *testing.T) {
+	dir := newDumpDir(t)
+	want := run(t, dir, exe.program(t, "bare")).stdout
+	if !strings.Contains(want, "32768") || !strings.Contains(want, "libc.so") {
+		t.Fatalf("without crash-monitor: %q", want)
+	}
+	if got := run(t, dir, exe.program(t, "host"), dir, "armed", "signal stacks").stdout; got != want {
+		t.Errorf("with crash-monitor %q, without %q", got, want)
 	}
 }
 
@@ -47,7 +55,7 @@ func TestQuickStart(t *testing.T) {
 		{"mod", "edit", "-require=crashmonitor@v0.0.0", "-replace=crashmonitor=" + binding},
 		{"build"},
 	} {
-		if err := goTool(dir, arguments...); err != nil {
+		if err := output(goCommand(dir, arguments...)); err != nil {
 			t.Fatal(err)
 		}
 	}

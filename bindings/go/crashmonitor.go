@@ -6,6 +6,7 @@ import "C"
 
 import (
 	"runtime"
+	"runtime/debug"
 	"unsafe"
 
 	"crashmonitor/internal/runtimetext"
@@ -34,14 +35,26 @@ func Install(dumpDir, socketPath string, options ...Option) error {
 			return err
 		}
 	}
-	if err := leaveGoItsFaults(); err != nil {
+	if err := LeaveGoFaults(); err != nil {
 		return err
 	}
-	return check(C.cm_install_with(config.c))
+	if err := check(C.cm_install_with(config.c)); err != nil {
+		return err
+	}
+	if config.panicDumps {
+		debug.SetTraceback("crash")
+	}
+	return nil
 }
 
-// leaveGoItsFaults lets Go's own handler have the faults of Go code, which it turns into panics.
-func leaveGoItsFaults() error {
+// LeaveGoFaults leaves the faults of Go code to Go, which makes panics of them, and arms nothing. [Install] calls it.
+//
+// It is for a Go library (-buildmode=c-shared or c-archive) in a program that calls cm_install itself: there a nil
+// dereference that the library recovers from would be a crash. The library calls it in an init function; whether the
+// program calls cm_install before or after does not matter. Both have to be linked with the same shared C library.
+func LeaveGoFaults() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	begin, end := runtimetext.Range()
 	return check(C.cm_add_runtime_code(codeAddress(begin), codeAddress(end)))
 }
@@ -55,8 +68,9 @@ func codeAddress(address uintptr) unsafe.Pointer {
 // be its own monitor calls it first thing in main and returns from main where ran is true.
 //
 // Install starts such a program once more, with --crash-monitor on its command line, a clean environment and "/" as
-// its directory. There RunMonitor returns after the monitor's last host has gone, or with an error. In any other
-// process it returns false at once. Package initialisation comes before main in the monitor too.
+// its directory. There RunMonitor returns after the monitor's last host has gone, or with an error; after SIGTERM it
+// returns once the dumps in progress are written. In any other process it returns false at once. Package initialisation
+// comes before main in the monitor too.
 func RunMonitor() (ran bool, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

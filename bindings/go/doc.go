@@ -38,17 +38,31 @@
 //	export CGO_LDFLAGS="$(pkg-config --libs crash_monitor)"
 //	go build
 //
+// With the static library instead of the shared one:
+//
+//	export CGO_LDFLAGS="$(pkg-config --libs-only-L crash_monitor) -Wl,--as-needed -l:libcrash_monitor.a"
+//
 // # What is a crash
 //
-// SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT or SIGTRAP, in any thread. A Go panic is none, unless GOTRACEBACK=crash
-// (or debug.SetTraceback) has it end with SIGABRT: then a panic that nobody recovers leaves a dump too. Without it such
-// a panic leaves a record of the process's death, a .json file in the dump directory.
+// SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT or SIGTRAP, in any thread.
 //
-// A fault in Go code, such as a nil dereference, is Go's own business: it becomes a panic, which leaves no dump, be it
-// recovered or not.
+// A fault in Go code, such as a nil dereference, is Go's own business: it becomes a panic or a fatal error, which leave
+// no dump, unless [WithPanicDumps] asks for it and nobody recovers. The code of Go plugins (-buildmode=plugin) is taken
+// for C code: a nil dereference there is a crash, also where the plugin recovers from it.
+//
+// A crash signal that is sent, as by kill -SEGV, is a crash too. os/signal gets it as ever; where the program goes on
+// then, it is not armed any more until it calls [Install] again. No other signal is touched.
 //
 // An overflow of C's stack is reported in Go's own threads; a thread that C code makes has to call cm_thread_init
 // first.
+//
+// An end that is no crash leaves a record, a .json file in the dump directory with the exit status or signal, as far as
+// Linux tells the monitor. None comes after [Uninstall], nor, with Linux 6.15 or later, from exit status 0.
+//
+// # Go libraries
+//
+// A Go library in a program that calls cm_install itself calls [LeaveGoFaults] instead of Install. In a library Go ends
+// the process with SIGABRT after a panic that nobody recovers, which leaves a dump without WithPanicDumps.
 //
 // # Concurrency
 //

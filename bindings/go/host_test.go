@@ -3,7 +3,7 @@ package crashmonitor_test
 import (
 	"context"
 	"fmt"
-	"log"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,53 +11,17 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"crashmonitor"
 )
 
 // deadline is how long a test waits for anything.
 const deadline = 60 * time.Second
 
-// programs is the directory that holds the built programs of testdata.
-var programs string
-
-func TestMain(m *testing.M) {
-	if ran, err := crashmonitor.RunMonitor(); ran {
-		if err != nil {
-			log.Fatal(err)
-		}
-		return
-	}
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	var err error
-	if programs, err = os.MkdirTemp("", "crashmonitor"); err != nil {
-		log.Print(err)
-		return 1
-	}
-	defer os.RemoveAll(programs)
-	if err := goTool(".", "build", "-o", programs, "./testdata/host", "./testdata/selfmonitor"); err != nil {
-		log.Print(err)
-		return 1
-	}
-	return m.Run()
-}
-
-// program returns the path of a program of testdata.
-func program(name string) string {
-	return filepath.Join(programs, name)
-}
-
-// goTool runs the go command that runs the tests.
-func goTool(dir string, arguments ...string) error {
-	command := exec.Command("go", arguments...)
-	command.Dir = dir
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("%v: %v\n%s", command, err, output)
-	}
-	return nil
+// A process is a program that runs.
+type process struct {
+	command *exec.Cmd
+	// Ends the standard input.
+	release func() error
+	output  string // The directory with stdout and stderr.
 }
 
 // An outcome is how a program has ended.
@@ -68,20 +32,72 @@ type outcome struct {
 	stdout, stderr string
 }
 
+// start starts a program. Where the test does not wait for its end, it is killed.
+func start(t *testing.T, dir, program string, arguments ...string) *process {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	process := &process{command: exec.CommandContext(ctx, program, arguments...), output: t.TempDir()}
+	command := process.command
+	command.Dir = dir
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	process.release = stdin.Close
+	// Files, which the test can read while the program runs.
+	stdout, err := os.Create(filepath.Join(process.output, "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	stderr, err := os.Create(filepath.Join(process.output, "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stderr.Close()
+	command.Stdout, command.Stderr = stdout, stderr
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = command.Wait() // An error where the test has waited.
+	})
+	return process
+}
+
+// waitUntilReady waits until the program waits for the end of its standard input.
+func (p *process) waitUntilReady(t *testing.T) {
+	t.Helper()
+	waitFor(t, "the program to be ready", func() bool { return strings.Contains(p.read(t, "stdout"), "ready\n") })
+}
+
+func (p *process) read(t *testing.T, stream string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.output, stream))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// wait has the program run to its end.
+func (p *process) wait(t *testing.T) outcome {
+	t.Helper()
+	_ = p.release() // An error where the test has done it.
+	err := p.command.Wait()
+	state := p.command.ProcessState
+	if state == nil {
+		t.Fatalf("%v: %v", p.command, err)
+	}
+	status := state.Sys().(syscall.WaitStatus)
+	return outcome{p.command.Path, state.Pid(), status, p.read(t, "stdout"), p.read(t, "stderr")}
+}
+
 // run runs a program to its end.
 func run(t *testing.T, dir, program string, arguments ...string) outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
-	defer cancel()
-	var stdout, stderr strings.Builder
-	command := exec.CommandContext(ctx, program, arguments...)
-	command.Dir, command.Stdout, command.Stderr = dir, &stdout, &stderr
-	err := command.Run()
-	if command.ProcessState == nil || ctx.Err() != nil {
-		t.Fatalf("%v: %v, %v\n%s", command, err, ctx.Err(), &stderr)
-	}
-	status := command.ProcessState.Sys().(syscall.WaitStatus)
-	return outcome{program, command.Process.Pid, status, stdout.String(), stderr.String()}
+	return start(t, dir, program, arguments...).wait(t)
 }
 
 // ending says how the program has ended.
@@ -106,6 +122,27 @@ func waitForMonitor(t *testing.T, dir string) {
 	waitFor(t, "the monitor to end", func() bool { return len(glob(t, dir, "*.sock*")) == 0 })
 }
 
+// monitorOf returns the process that listens at the socket in dir.
+func monitorOf(t *testing.T, dir string) int {
+	t.Helper()
+	connection, err := net.Dial("unixpacket", filepath.Join(dir, "monitor.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	socket, err := connection.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var peer *syscall.Ucred
+	if control := socket.Control(func(fd uintptr) {
+		peer, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	}); control != nil || err != nil {
+		t.Fatal(control, err)
+	}
+	return int(peer.Pid)
+}
+
 // waitFor waits until something has come true.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
@@ -114,7 +151,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("waited %v for %s", deadline, what)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(time.Millisecond)
 	}
 }
 

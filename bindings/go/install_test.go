@@ -42,7 +42,7 @@ func TestOptionsReachTheMonitor(t *testing.T) {
 	dir := newDumpDir(t)
 	uninstallAtEnd(t)
 	err := crashmonitor.Install(dir, filepath.Join(dir, "other.sock"),
-		crashmonitor.WithMonitorPath(program("selfmonitor")),
+		crashmonitor.WithMonitorPath(exe.program(t, "selfmonitor")),
 		crashmonitor.WithMonitorLog(filepath.Join(dir, "monitor.log")),
 		crashmonitor.WithDeadline(deadline))
 	if err != nil {
@@ -58,7 +58,7 @@ func TestOptionsReachTheMonitor(t *testing.T) {
 	if err := crashmonitor.Uninstall(); err != nil {
 		t.Error(err)
 	}
-	waitFor(t, "selfmonitor to end", func() bool { return len(glob(t, dir, "served")) == 1 })
+	waitFor(t, "selfmonitor to end", func() bool { return len(glob(t, dir, "served.*")) == 1 })
 }
 
 func TestBadArguments(t *testing.T) {
@@ -158,7 +158,7 @@ func TestRunMonitorInAHost(t *testing.T) {
 }
 
 func TestRunMonitorFails(t *testing.T) {
-	monitor := run(t, t.TempDir(), program("selfmonitor"), "--crash-monitor", "--colour")
+	monitor := run(t, t.TempDir(), exe.program(t, "selfmonitor"), "--crash-monitor", "--colour")
 	if monitor.ending() != "exit status 1" || !strings.Contains(monitor.stderr, "--colour") {
 		t.Errorf("ended with %q\n%s", monitor.ending(), monitor.stderr)
 	}

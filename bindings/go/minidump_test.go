@@ -15,7 +15,7 @@ type minidump struct {
 	signal  uint32
 	code    int32 // The signal's si_code.
 	address uint64
-	pc      uint64
+	pc, sp  uint64
 	stacks  map[uint32][]byte // By thread.
 	modules []module
 }
@@ -32,9 +32,12 @@ const (
 	streamException = 6
 )
 
-// Where a thread context holds the program counter: MDRawContextAMD64 and MDRawContextARM64 in Breakpad's
+// Where a thread context holds program counter and stack pointer: MDRawContextAMD64 and MDRawContextARM64 in Breakpad's
 // minidump_cpu_*.h.
-var pcOffset = map[string]uint32{"amd64": 248, "arm64": 264}[runtime.GOARCH]
+var (
+	pcOffset = map[string]uint32{"amd64": 248, "arm64": 264}[runtime.GOARCH]
+	spOffset = map[string]uint32{"amd64": 152, "arm64": 256}[runtime.GOARCH]
+)
 
 type location struct{ Size, Offset uint32 }
 
@@ -83,6 +86,7 @@ func readMinidump(t *testing.T, path string) *minidump {
 	dump.thread, dump.signal, dump.code = exception.Thread, exception.Signal, exception.Code
 	dump.address = exception.Address
 	read(exception.Context.Offset+pcOffset, &dump.pc)
+	read(exception.Context.Offset+spOffset, &dump.sp)
 
 	var count uint32
 	for next := read(streams[streamThreads], &count); count > 0; count-- {

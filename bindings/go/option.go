@@ -15,7 +15,8 @@ import (
 type Option func(*config) error
 
 type config struct {
-	c *C.cm_config
+	c          *C.cm_config
+	panicDumps bool
 }
 
 // WithAppName sets the first part of dump file names (<app>-<unix time>-<pid>.dmp): 1 to 64 ASCII letters, digits,
@@ -73,6 +74,19 @@ func WithRetention(files uint32, bytes uint64) Option {
 	}
 }
 
+// WithPanicDumps has a panic that nobody recovers leave a dump, and so a fatal error of Go's: concurrent map writes, a
+// fault at an address that is not nil's, an overflow of Go's stack. Default: such an end leaves a record, a .json file.
+//
+// Once Install has armed the process it calls debug.SetTraceback("crash"): Go's traceback shows all goroutines, and the
+// program ends with SIGABRT where it would exit with status 2, also after a crash in C code. Uninstall leaves it so: Go
+// does not tell what the level was before.
+func WithPanicDumps() Option {
+	return func(config *config) error {
+		config.panicDumps = true
+		return nil
+	}
+}
+
 func newConfig(dumpDir, socketPath string) (*config, error) {
 	dir, err := cString("dump directory", dumpDir)
 	if err != nil {
@@ -88,7 +102,7 @@ func newConfig(dumpDir, socketPath string) (*config, error) {
 	if c == nil {
 		return nil, lastError(ErrInvalidArgument)
 	}
-	return &config{c}, nil
+	return &config{c: c}, nil
 }
 
 // cString returns s as C wants it, in Go's memory: the library copies what it keeps.

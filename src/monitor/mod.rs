@@ -15,6 +15,9 @@ mod dumping;
 mod endpoint;
 mod event_loop;
 mod extras;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod heartbeat;
 mod hosts;
 mod log;

@@ -16,17 +16,29 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Optional, Tuple, Union
+import warnings
+from typing import Any, Callable, Optional, Tuple, Union
 
-from . import _app_name, _monitor_program, _threads
-from ._library import CM_ERR_INVALID_ARGUMENT, __version__, lib
+from . import _app_name, _faulthandler, _monitor_program, _threads
+from ._library import CM_ERR_INVALID_ARGUMENT, CM_OK, __version__, lib
 
-__all__ = ["CrashMonitorError", "StrOrBytesPath", "__version__", "install", "thread_init", "uninstall", "version"]
+__all__ = [
+    "CrashMonitorError",
+    "StrOrBytesPath",
+    "__version__",
+    "install",
+    "is_armed",
+    "thread_init",
+    "uninstall",
+    "version",
+]
 
 StrOrBytesPath = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
-# Keeps the handlers and the thread hook in step.
+# Keeps what follows, the handlers and the hooks in step.
 _lock = threading.Lock()
+# The configuration that is installed; None where none is.
+_config: Optional[int] = None
 
 
 class CrashMonitorError(Exception):
@@ -71,8 +83,10 @@ def install(
     retention: how many dumps, and how many bytes of them, the directory keeps, each at least 1; the monitor removes the
         oldest. (100, 1 GiB) by default.
 
-    A second call with the same arguments changes nothing. The calling thread, and every thread that `threading`
-    starts from now on, gets what `thread_init` gives.
+    A second call with the same arguments changes nothing, except that it comes in front again of signal handlers that
+    others have set meanwhile, and connects anew where the monitor has gone. `faulthandler.enable` and `disable` do
+    that by themselves. The calling thread, and every thread that `threading` starts from now on, gets what
+    `thread_init` gives.
 
     Raises CrashMonitorError, and then nothing is installed; ValueError for a path with a NUL in it or a number that
     does not fit in 32 bits. May be called by any thread; calls wait for each other.
@@ -83,12 +97,12 @@ def install(
         monitor_path = _monitor_program.known_to_python()
     settings = (
         (lib.cm_config_set_app_name, None if app_name is None else (_bytes(app_name),)),
-        (lib.cm_config_set_monitor_path, None if monitor_path is None else (_bytes(monitor_path),)),
-        (lib.cm_config_set_monitor_log, None if monitor_log is None else (_bytes(monitor_log),)),
+        (lib.cm_config_set_monitor_path, None if monitor_path is None else (_path(monitor_path),)),
+        (lib.cm_config_set_monitor_log, None if monitor_log is None else (_path(monitor_log),)),
         (lib.cm_config_set_deadline_ms, None if deadline_ms is None else (_unsigned(deadline_ms, 32),)),
         (lib.cm_config_set_retention, retention and (_unsigned(retention[0], 32), _unsigned(retention[1], 64))),
     )
-    config = lib.cm_config_new(_bytes(dump_dir), _optional_bytes(socket_path))
+    config = lib.cm_config_new(_path(dump_dir), None if socket_path is None else _path(socket_path))
     if not config:  # Which tells no status; a path was empty or too long.
         raise _last_error(CM_ERR_INVALID_ARGUMENT)
     try:
@@ -97,9 +111,10 @@ def install(
                 _check(setter(config, *values))
         with _lock:
             _check(lib.cm_install_with(config))
-            _threads.attach()
-    finally:
+            _become_installed(config)
+    except BaseException:
         lib.cm_config_free(config)
+        raise
 
 
 def uninstall() -> None:
@@ -108,8 +123,17 @@ def uninstall() -> None:
     Raises CrashMonitorError where nothing is installed. May be called by any thread; calls wait for each other.
     """
     with _lock:
-        _threads.detach()
+        _become_uninstalled()
         _check(lib.cm_uninstall())
+
+
+def is_armed() -> bool:
+    """Whether a crash would leave a dump: installed, and no signal handler replaced by others since.
+
+    Where one was, `install` with the same arguments as before comes in front again. May be called by any thread.
+    """
+    status: int = lib.cm_is_armed()
+    return status == CM_OK
 
 
 def thread_init() -> None:
@@ -129,6 +153,41 @@ def version() -> str:
     return loaded
 
 
+def _become_installed(config: int) -> None:
+    global _config
+    if _config is not None:
+        lib.cm_config_free(_config)
+    _config = config
+    for hook in _hooks:
+        hook.attach()
+
+
+def _become_uninstalled() -> None:
+    global _config
+    for hook in _hooks:
+        hook.detach()
+    lib.cm_config_free(_config)
+    _config = None
+
+
+def _step_aside(call: Callable[[], Any]) -> Any:
+    """Calls while nothing is installed, and then installs again what was."""
+    with _lock:
+        if _config is None:  # Somebody has hooked our hook, which therefore stays.
+            return call()
+        lib.cm_uninstall()
+        try:
+            return call()
+        finally:
+            status = lib.cm_install_with(_config)
+            if status != CM_OK:
+                _become_uninstalled()
+                warnings.warn(f"crash_monitor is not installed any more: {_last_error(status)}", RuntimeWarning, 3)
+
+
+_hooks = (_threads.hook, *_faulthandler.hooks(_step_aside))
+
+
 def _check(status: int) -> None:
     if status != 0:
         raise _last_error(status)
@@ -146,8 +205,10 @@ def _bytes(value: StrOrBytesPath) -> bytes:
     return encoded
 
 
-def _optional_bytes(value: Optional[StrOrBytesPath]) -> Optional[bytes]:
-    return None if value is None else _bytes(value)
+def _path(value: StrOrBytesPath) -> bytes:
+    """Absolute: the program may be elsewhere when the same is installed again. An empty one is for C to refuse."""
+    encoded = _bytes(value)
+    return os.path.join(os.getcwdb(), encoded) if encoded and not os.path.isabs(encoded) else encoded
 
 
 def _unsigned(value: int, bits: int) -> int:

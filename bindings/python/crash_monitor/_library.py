@@ -9,7 +9,7 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-CM_ERR_INVALID_ARGUMENT = 3
+CM_OK, CM_ERR_INVALID_ARGUMENT = 0, 3
 
 _FILE_NAME = "libcrash_monitor.so.0"
 _VARIABLE = "CRASH_MONITOR_LIB"
@@ -21,6 +21,7 @@ _FUNCTIONS = {
     "cm_run_monitor": (c_int32, []),
     "cm_install_with": (c_int32, [c_void_p]),
     "cm_uninstall": (c_int32, []),
+    "cm_is_armed": (c_int32, []),
     "cm_thread_init": (c_int32, []),
     "cm_config_new": (c_void_p, [c_char_p, c_char_p]),
     "cm_config_free": (None, [c_void_p]),

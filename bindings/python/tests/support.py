@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import select
@@ -42,7 +43,7 @@ def monitor_pid(socket_path: Path) -> Optional[int]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
         try:
             probe.connect(str(socket_path))
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             return None
         pid: int = struct.unpack("iII", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
         return pid
@@ -77,9 +78,15 @@ class HostTest(unittest.TestCase):
         directory = tempfile.TemporaryDirectory(prefix="cm-")
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
-        self.dump_dir = self.directory / "dumps"
-        self.socket_path = self.dump_dir / "monitor.sock"
+        self.use_dump_dir("dumps")
+        # Some tests choose a socket path of their own.
         self.addCleanup(lambda: wait_until_monitor_has_gone(self.socket_path))
+
+    def use_dump_dir(self, name: str) -> None:
+        """Has the hosts that are run from now on dump to another directory."""
+        self.dump_dir = self.directory / name
+        self.socket_path = self.dump_dir / "monitor.sock"
+        self.addCleanup(wait_until_monitor_has_gone, self.socket_path)
 
     def run_python(self, *arguments: str, **changes: Optional[str]) -> subprocess.CompletedProcess[str]:
         """Runs a child to its end."""
@@ -130,6 +137,16 @@ class HostTest(unittest.TestCase):
 
     def dumps(self) -> list[Path]:
         return sorted(self.dump_dir.glob("*.dmp"))
+
+    def dump_of(self, pid: int) -> Minidump:
+        (path,) = self.dump_dir.glob(f"*-{pid}.dmp")
+        return Minidump(path)
+
+    def records(self) -> dict[int, str]:
+        """What became of which process, once the monitor has nothing more to write."""
+        wait_until_monitor_has_gone(self.socket_path)
+        records = [json.loads(path.read_text()) for path in self.dump_dir.glob("*.json")]
+        return {record["pid"]: record["kind"] for record in records}
 
     def check_dump(
         self,

@@ -19,7 +19,7 @@ void crash_segv(void)
     MARK_STACK;
 
     print_thread();
-    *(volatile char *)0xdead000 = mark[0];
+    *(volatile char *)0xdead = mark[0];
 }
 
 static void *run_crash_segv(void *unused)
@@ -34,6 +34,22 @@ void crash_segv_in_thread(void)
 
     if (pthread_create(&thread, NULL, run_crash_segv, NULL) == 0)
         pthread_join(thread, NULL);
+}
+
+static int recurse(volatile char *caller)
+{
+    MARK_STACK;
+
+    // Volatile, and after the call: neither the frame nor the call can be left out.
+    return recurse(mark) + mark[0] + *caller;
+}
+
+void crash_overflow(void)
+{
+    volatile char first = 0;
+
+    print_thread();
+    recurse(&first);
 }
 
 void crash_abort(void)

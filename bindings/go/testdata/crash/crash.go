@@ -4,11 +4,14 @@ package crash
 // #include "crash.h"
 import "C"
 
-// Segv writes to address 0xdead000.
+// Segv writes to address 0xdead.
 func Segv() { C.crash_segv() }
 
 // SegvInThread does what Segv does, in a thread that C makes.
 func SegvInThread() { C.crash_segv_in_thread() }
+
+// Overflow calls itself until the stack is full.
+func Overflow() { C.crash_overflow() }
 
 // Abort calls abort(3).
 func Abort() { C.crash_abort() }

@@ -1,5 +1,7 @@
 // Ways for C code to end its process. Each prints "thread <id>" to standard output first.
 
-void crash_segv(void);           // A write to CRASH_ADDRESS.
+// A write to address 0xdead: too low for anything to be mapped there, as the heap may be higher up.
+void crash_segv(void);
 void crash_segv_in_thread(void); // The same, in a thread that C makes.
+void crash_overflow(void);       // A recursion without end.
 void crash_abort(void);

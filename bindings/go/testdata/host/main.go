@@ -1,59 +1,101 @@
-// host <dump dir> armed|disarmed|never <way>: a program that crashes.
+// host <dump dir> <state> <way>: a program that ends in one of many ways.
 package main
 
 import (
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"reflect"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"crashmonitor"
 	"crashmonitor/internal/runtimetext"
+	"crashmonitor/testdata/callback"
 	"crashmonitor/testdata/crash"
+	"crashmonitor/testdata/signalstack"
 )
 
 var ways = map[string]func(){
-	"main goroutine": crash.Segv,
-	"goroutine": func() {
-		runGoroutines(50)
-		go crash.Segv()
-		select {}
-	},
-	"C thread": crash.SegvInThread,
-	"abort":    crash.Abort,
-	"panic":    panicHere,
-	"panic under GOTRACEBACK=crash": func() {
-		debug.SetTraceback("crash")
-		panicHere()
-	},
-	"after recovered faults": func() {
-		for i := 0; i < 50; i++ {
-			recovered(func() { var p *int; *p = 1 })
-			recovered(func() { zero := 0; fmt.Println(1 / zero) })
-			recovered(func() { faultAt(0xdead000) })
-		}
-		crash.Segv()
-	},
+	// Crashes.
+	"main goroutine":             crash.Segv,
+	"goroutine":                  func() { runGoroutines(50); elsewhere(crash.Segv) },
+	"C thread":                   crash.SegvInThread,
+	"callback in a C thread":     func() { callback.InThread(crash.Segv) },
+	"abort":                      crash.Abort,
+	"overflow":                   crash.Overflow,
+	"overflow in a goroutine":    func() { elsewhere(crash.Overflow) },
+	"overflow once told":         func() { waitUntilTold(); elsewhere(crash.Overflow) },
+	"large heap":                 func() { fillHeap(); crash.Segv() },
+	"after recovered faults":     func() { recoverFaults(); crash.Segv() },
+	"after callbacks that panic": func() { panicInCallbacks(); crash.Segv() },
+	"after signals of Go":        func() { useSignals(); crash.Segv() },
+	"after a notified SIGSEGV":   func() { notifySegv(); install(); crash.Segv() },
+
+	// Ends that are Go's own.
+	"panic":                    func() { panicHere() },
+	"wild pointer":             func() { printThread(); readAt(wild) },
+	"unlock of unlocked mutex": func() { printThread(); new(sync.Mutex).Unlock() },
+	"concurrent map writes":    writeMapConcurrently,
+	"Go stack overflow":        func() { printThread(); overflowGoStack() },
+	"return":                   func() {},
+	"os.Exit(0)":               func() { os.Exit(0) },
+	"os.Exit(3)":               func() { os.Exit(3) },
+	"SIGTERM after Reset":      terminateAfterReset,
+
+	// Questions.
 	"addresses": func() {
 		begin, end := runtimetext.Range()
 		fmt.Println(begin, end, reflect.ValueOf(must).Pointer(), crash.Address())
 	},
+	"signal stacks": signalstack.Print,
 }
 
+// The main goroutine is the main thread's: that has another kind of stack than the others.
+func init() { runtime.LockOSThread() }
+
 func main() {
-	dumpDir, state, way := os.Args[1], os.Args[2], os.Args[3]
-	if state != "never" {
-		must(crashmonitor.Install(dumpDir, "", crashmonitor.WithAppName("gohost")))
-	}
-	if state == "disarmed" {
+	switch state := os.Args[2]; state {
+	case "never":
+	case "armed":
+		install()
+	case "armed for panics":
+		install(crashmonitor.WithPanicDumps())
+	case "refused":
+		if crashmonitor.Install("/dev/null", "", crashmonitor.WithPanicDumps()) == nil {
+			log.Fatal("no error")
+		}
+	case "disarmed":
+		install()
 		must(crashmonitor.Uninstall())
+	default:
+		log.Fatalf("no such state: %s", state)
 	}
-	ways[way]()
+	ways[os.Args[3]]()
+}
+
+func install(options ...crashmonitor.Option) {
+	must(crashmonitor.Install(os.Args[1], "", append(options, crashmonitor.WithAppName("gohost"))...))
+}
+
+// waitUntilTold waits for the end of standard input.
+func waitUntilTold() {
+	fmt.Println("ready")
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func printThread() {
+	fmt.Println("thread", syscall.Gettid())
+}
+
+// elsewhere calls a function that does not return in a thread other than the main one.
+func elsewhere(f func()) {
+	go f()
+	select {}
 }
 
 // runGoroutines returns when n goroutines run.
@@ -71,26 +113,17 @@ func runGoroutines(n int) {
 	started.Wait()
 }
 
-// recovered calls a function that must panic.
-func recovered(fault func()) {
-	defer func() {
-		if recover() == nil {
-			log.Fatal("no panic")
-		}
-	}()
-	fault()
-}
+var heap []byte
 
-// faultAt reads memory that is not there, at an address that is no nil dereference's.
-func faultAt(address uintptr) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	fmt.Println(**(**int)(unsafe.Pointer(&address)))
-}
-
-func panicHere() {
-	runtime.LockOSThread()
-	fmt.Println("thread", syscall.Gettid())
-	panic("nobody recovers this")
+// fillHeap has 512 MiB of memory in use, and 10,000 goroutines.
+func fillHeap() {
+	heap = make([]byte, 512<<20)
+	for i := range heap {
+		heap[i] = 'x'
+	}
+	for i := 0; i < 10_000; i++ {
+		go func() { select {} }()
+	}
 }
 
 func must(err error) {

@@ -1,0 +1,6 @@
+// bare: a program without crash-monitor, to compare with.
+package main
+
+import "crashmonitor/testdata/signalstack"
+
+func main() { signalstack.Print() }

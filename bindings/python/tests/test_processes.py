@@ -1,0 +1,139 @@
+"""Processes that a Python program makes: a crash leaves one dump under its own pid, a clean end leaves nothing."""
+
+import signal
+import unittest
+
+from support import SEGV_MAPERR, HostTest
+
+CRASH = "ctypes.string_at(0xdead000)"
+
+
+class ProcessTest(HostTest):
+    def check_crashes(self, *pids: int) -> None:
+        """These processes crashed, in their main threads, and nothing else happened."""
+        self.assertEqual(self.records(), {pid: "crash" for pid in pids})
+        self.assertEqual(len(self.dumps()), len(pids))
+        for pid in pids:
+            self.assertEqual(self.dump_of(pid).crash(), (pid, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000))
+
+
+class Fork(ProcessTest):
+    def run_fork(self, child: str) -> tuple[int, int, int]:
+        """Forks, waits for the child, and crashes; gives the child, its exit code, and the parent."""
+        process = self.run_host(
+            "crash_monitor.install(dump_dir)\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            f"    {child}\n"
+            "    sys.exit()\n"
+            f"print(child, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), os.getpid(), flush=True)\n{CRASH}"
+        )
+        self.assertEqual(process.returncode, -signal.SIGSEGV, process.stderr)
+        child_pid, status, parent = map(int, process.stdout.split())
+        return child_pid, status, parent
+
+    def test_child_and_parent_crash(self) -> None:
+        child, status, parent = self.run_fork(CRASH)
+        self.assertEqual(status, -signal.SIGSEGV)
+        self.check_crashes(child, parent)
+
+    def test_child_that_installs_once_more(self) -> None:
+        child, status, parent = self.run_fork(f"crash_monitor.install(dump_dir); {CRASH}")
+        self.assertEqual(status, -signal.SIGSEGV)
+        self.check_crashes(child, parent)
+
+    def test_child_that_exits(self) -> None:
+        for end, expected in (("pass", 0), ("sys.exit(3)", 3), ("os._exit(3)", 3), ("crash_monitor.uninstall()", 0)):
+            with self.subTest(end):
+                self.use_dump_dir(end)
+                _, status, parent = self.run_fork(end)
+                self.assertEqual(status, expected)
+                self.check_crashes(parent)
+
+    def test_child_that_enables_faulthandler(self) -> None:
+        child, status, parent = self.run_fork(f"import faulthandler; faulthandler.enable(); {CRASH}")
+        self.assertEqual(status, -signal.SIGSEGV)
+        self.check_crashes(child, parent)
+
+
+class Subprocess(ProcessTest):
+    def test_child_that_does_not_install_is_not_covered(self) -> None:
+        process = self.run_host(
+            "import subprocess\n"
+            "crash_monitor.install(dump_dir)\n"
+            f"child = subprocess.run([sys.executable, '-c', 'import ctypes; {CRASH}'])\n"
+            f"print(child.returncode, os.getpid(), flush=True)\n{CRASH}"
+        )
+        status, parent = map(int, process.stdout.split())
+        self.assertEqual(status, -signal.SIGSEGV)
+        self.check_crashes(parent)
+
+    def test_child_that_installs_is(self) -> None:
+        process = self.run_host(
+            "import subprocess\n"
+            "crash_monitor.install(dump_dir)\n"
+            "code = 'import ctypes, crash_monitor, sys; crash_monitor.install(sys.argv[1]); ' \\\n"
+            f"       '{CRASH}'\n"
+            "child = subprocess.Popen([sys.executable, '-c', code, dump_dir])\n"
+            f"print(child.pid, child.wait(), os.getpid(), flush=True)\n{CRASH}"
+        )
+        child, status, parent = map(int, process.stdout.split())
+        self.assertEqual(status, -signal.SIGSEGV)
+        self.check_crashes(child, parent)
+
+
+class Multiprocessing(ProcessTest):
+    # A file: the start methods other than fork import it again.
+    SCRIPT = """
+import ctypes, multiprocessing, os, sys, crash_monitor
+
+def work(install, crash):
+    if install:
+        crash_monitor.install(sys.argv[1])
+    if crash:
+        ctypes.string_at(0xdead000)
+
+if __name__ == "__main__":
+    crash_monitor.install(sys.argv[1])
+    context = multiprocessing.get_context(sys.argv[2])
+    child = context.Process(target=work, args=(sys.argv[3] == "True", sys.argv[4] == "True"))
+    child.start()
+    child.join()
+    print(child.pid, child.exitcode, os.getpid(), flush=True)
+    ctypes.string_at(0xdead000)
+"""
+
+    def run_child(self, method: str, *, install: bool, crash: bool) -> tuple[int, int]:
+        self.use_dump_dir(f"{method}-{install}-{crash}")
+        script = self.directory / "script.py"
+        script.write_text(self.SCRIPT)
+        process = self.run_python(str(script), str(self.dump_dir), method, str(install), str(crash))
+        self.assertEqual(process.returncode, -signal.SIGSEGV, process.stderr)
+        child, status, parent = map(int, process.stdout.split())
+        self.assertEqual(status, -signal.SIGSEGV if crash else 0)
+        return child, parent
+
+    def test_forked_child(self) -> None:
+        self.check_crashes(*self.run_child("fork", install=False, crash=True))
+
+    def test_child_that_is_a_new_interpreter_and_installs(self) -> None:
+        for method in ("spawn", "forkserver"):
+            with self.subTest(method):
+                self.check_crashes(*self.run_child(method, install=True, crash=True))
+
+    def test_child_that_is_a_new_interpreter_and_does_not(self) -> None:
+        for method in ("spawn", "forkserver"):
+            with self.subTest(method):
+                _, parent = self.run_child(method, install=False, crash=True)
+                self.check_crashes(parent)
+
+    def test_clean_end(self) -> None:
+        for method in ("fork", "spawn", "forkserver"):
+            for install in (False, True):
+                with self.subTest(method=method, install=install):
+                    _, parent = self.run_child(method, install=install, crash=False)
+                    self.check_crashes(parent)
+
+
+if __name__ == "__main__":
+    unittest.main()

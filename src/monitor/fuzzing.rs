@@ -1,0 +1,68 @@
+//! What has to hold whatever a peer sends. `fuzz/` searches for a message that breaks it; the test below replays what it
+//! has found so far. Not part of the library that users get.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use super::extras::Extra;
+use super::session::{self, Action, Description};
+use crate::wire::{self, Hello, Verdict};
+
+/// The process that the messages come from.
+const PEER: i32 = 4242;
+
+/// Whether the monitor accepts `message`. Panics where it would do what no message may make it do.
+pub fn accepts(message: &[u8]) -> bool {
+    let cut_off = session::interpret(message, message.len() + 1, PEER);
+    assert!(cut_off.is_err(), "a message that the kernel has cut off is refused");
+    let action = session::interpret(message, message.len(), PEER);
+    match &action {
+        Err(_) | Ok(Action::None | Action::Goodbye | Action::Dump { .. } | Action::Heartbeat(_)) => {}
+        Ok(Action::Extra(Extra::Attachment(path))) => assert!(path.is_absolute(), "{}", path.display()),
+        Ok(Action::Extra(_)) => {}
+        Ok(Action::Reply(reply)) => assert_eq!(*reply, wire::header(wire::KIND_PONG, 0)),
+        Ok(Action::Crash(context)) => assert_eq!(context.pid, PEER, "nobody has another process dumped"),
+        Ok(Action::Refuse(reply, _)) => assert_eq!(*reply, wire::welcome(Verdict::WrongVersion)),
+        Ok(Action::Describe(description, reply)) => {
+            check_description(description);
+            assert!(reply.is_empty() || *reply == wire::welcome(Verdict::Served));
+            let (_, payload) = wire::split(message, message.len()).expect("it was accepted");
+            let hello = Hello::parse(payload).expect("it was accepted");
+            assert_eq!(wire::hello(&hello), payload, "nothing is read that was not said");
+        }
+    }
+    action.is_ok()
+}
+
+/// Dumps go where the host said, under one file name.
+fn check_description(Description { dump_dir, app_name, .. }: &Description) {
+    assert!(dump_dir.is_absolute() && !dump_dir.as_os_str().as_bytes().contains(&0), "{}", dump_dir.display());
+    let only_a_name = Path::new(app_name).components().eq([Component::Normal(OsStr::new(app_name))]);
+    assert!(only_a_name && !app_name.starts_with('.') && !app_name.contains('\0'), "{app_name:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fuzzing_has_found_is_harmless() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/session");
+        let (mut accepted, mut refused) = (0, 0);
+        for entry in std::fs::read_dir(&corpus).expect("the corpus") {
+            let path = entry.expect("a file of the corpus").path();
+            let name = path.file_name().expect("its name").to_string_lossy();
+            if accepts(&std::fs::read(&path).expect("a file of the corpus")) {
+                assert!(!name.starts_with("bad-"), "{name} is accepted");
+                accepted += 1;
+            } else {
+                // What the search has found is named by its hash, what was written by hand by what it is.
+                let by_hand = name.len() != 40;
+                assert!(!by_hand || name.starts_with("bad-"), "{name} is refused");
+                refused += 1;
+            }
+        }
+        assert!(accepted > 0 && refused > 0, "{accepted} accepted, {refused} refused: is the corpus complete?");
+    }
+}

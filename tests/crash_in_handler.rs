@@ -1,0 +1,44 @@
+//! What the handler itself cannot survive ends the process at once, as the crash would have; the monitor sees that end.
+
+mod common;
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use common::{Host, Sandbox};
+
+fn host() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| Host::build("broken.c", "broken", &[]))
+}
+
+/// Every crash of a host with something broken ends it by SIGSEGV, which the kernel forces on a process whose handler
+/// cannot run or faults in turn, and leaves a record of that.
+fn ends_without_a_dump(kind: &str) {
+    for how in ["segv", "abort", "overflow"] {
+        let sandbox = Sandbox::new();
+        let ended = host().run(&sandbox, &[kind, how]);
+        assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{kind} {how}: {ended:?}");
+        assert!(ended.took < Duration::from_secs(5), "{kind} {how} took {:?}", ended.took);
+        sandbox.wait_for_monitors_end();
+        let [record] = &sandbox.files()[..] else { panic!("{kind} {how}: {:?}", sandbox.files()) };
+        let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+        assert_eq!(record["kind"], "death", "{kind} {how}: {record}");
+        assert_eq!((&record["pid"], &record["exit"]["signal"]["name"]), (&ended.pid.into(), &"SIGSEGV".into()));
+    }
+}
+
+#[test]
+fn an_alternate_stack_that_cannot_be_written() {
+    ends_without_a_dump("stack-without-access");
+}
+
+#[test]
+fn an_alternate_stack_with_no_room_for_the_handler() {
+    ends_without_a_dump("stack-too-small");
+}
+
+#[test]
+fn the_librarys_own_data_read_only() {
+    ends_without_a_dump("data-read-only");
+}
