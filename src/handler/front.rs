@@ -3,7 +3,7 @@
 
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::frozen::{Frozen, Strategy};
@@ -11,46 +11,77 @@ use super::runtime_code;
 use crate::sys::raw::{self, Deadline};
 use crate::sys::signals::{self, Dispositions, Handler};
 
-/// What the handler goes by; null while the process is not armed.
+/// What the handler goes by, also after [`retire`]: a handler set over ours may still call it. Null before the first
+/// installation.
 static FROZEN: AtomicPtr<Frozen> = AtomicPtr::new(ptr::null_mut());
+/// Whether crashes are to be reported.
+static ARMED: AtomicBool = AtomicBool::new(false);
+/// The signals, as bits, of [`is_covered`].
+static COVERED: AtomicU64 = AtomicU64::new(0);
 /// crash-handler's handler.
 static INNER: AtomicUsize = AtomicUsize::new(0);
 /// Who reports: pid in the upper half, thread id in the lower; 0 for nobody. With the pid, because a forked child
 /// inherits the value and a vforked one shares the memory it is in.
 static REPORTER: AtomicU64 = AtomicU64::new(0);
+/// The process whose report is done; others of its threads wait on this word.
+static REPORTED: AtomicU32 = AtomicU32::new(0);
 
-/// How much longer than the reporter's own deadline another crashing thread waits for the process to end.
-const WAIT_BEYOND_DEADLINE: Duration = Duration::from_secs(1);
+/// How long other crashing threads leave the process to the one that has reported: its signal says how it ends.
+const WAIT_BEYOND_REPORT: Duration = Duration::from_secs(1);
 
 /// Makes the handler act by `frozen`, with `inner` as crash-handler's handler. Not for signal handlers.
 pub(super) fn publish(frozen: &'static Frozen, inner: usize) {
     INNER.store(inner, Ordering::SeqCst);
     REPORTER.store(0, Ordering::SeqCst);
+    REPORTED.store(0, Ordering::SeqCst);
     FROZEN.store(ptr::from_ref(frozen).cast_mut(), Ordering::SeqCst);
+    ARMED.store(true, Ordering::SeqCst);
 }
 
-/// Makes the handler pass everything on; gives the dispositions that were there before it. Not for signal handlers.
-pub(super) fn unpublish() -> Option<Dispositions> {
-    let frozen = FROZEN.swap(ptr::null_mut(), Ordering::SeqCst);
+/// Makes the handler report nothing any more; `now` are the dispositions. Not for signal handlers.
+pub(super) fn retire(frozen: &Frozen, now: &Dispositions) {
+    ARMED.store(false, Ordering::SeqCst);
+    let stays = |signal: &i32| {
+        let handler = |dispositions: &Dispositions| dispositions.of(*signal).sa_sigaction;
+        handler(now) != handle as *const () as usize || handler(&frozen.previous) != handler(&frozen.below)
+    };
+    let covered = signals::CRASH_SIGNALS.into_iter().filter(stays).fold(0, |bits, signal| bits | 1 << signal);
+    COVERED.store(covered, Ordering::SeqCst);
+}
+
+/// Whether a handler of this signal that was set over ours was left there by [`retire`], and may still pass on to ours. Not
+/// for signal handlers.
+pub(super) fn is_covered(signal: i32) -> bool {
+    COVERED.load(Ordering::SeqCst) & 1 << signal != 0
+}
+
+/// What was published last.
+pub(super) fn frozen() -> Option<&'static Frozen> {
     // SAFETY: only ever set to a leaked `Frozen`, which lives for ever.
-    unsafe { frozen.as_ref() }.map(|frozen| frozen.previous)
+    unsafe { FROZEN.load(Ordering::SeqCst).as_ref() }
 }
 
 /// The handler of all crash signals.
 pub(super) extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     let errno = raw::errno();
-    // SAFETY: as in `unpublish`.
-    match unsafe { FROZEN.load(Ordering::SeqCst).as_ref() } {
-        Some(frozen) => decide(frozen, signal, info, context),
-        // Disarmed while this signal was on its way: it comes again, to the handlers that were put back.
+    match frozen() {
+        Some(frozen) if ARMED.load(Ordering::SeqCst) => decide(frozen, signal, info, context),
+        Some(frozen) => leave_to_those_below(frozen, signal, info, context),
         None => come_again(signal, info),
     }
     raw::set_errno(errno);
 }
 
 fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
-    if was_ignored(frozen, signal, info) || is_the_runtimes(frozen, signal, info, context) {
+    if was_ignored(frozen, signal, info) {
         return;
+    }
+    let mut after = frozen.previous;
+    match ask_the_runtime(frozen, signal, info, context) {
+        Answer::Dealt => return,
+        // It has had its turn and would be asked the same for ever.
+        Answer::Declined => after.set_default(signal),
+        Answer::NotAsked => {}
     }
     match claim() {
         Claim::First => {
@@ -60,19 +91,40 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
             }
             // After the report crash-handler has put back what it saved. That is not always what belongs there:
             // somebody may have set another handler since, who then keeps it.
-            before.restore(handle, &frozen.previous);
+            before.restore(handle, &after);
             come_again(signal, info);
+            REPORTED.store(raw::getpid() as u32, Ordering::SeqCst);
+            raw::wake_all(&REPORTED);
         }
         Claim::Other => {
-            raw::sleep_until(Deadline::after(frozen.deadline + WAIT_BEYOND_DEADLINE));
+            let reported = wait_for_report(Deadline::after(frozen.deadline + WAIT_BEYOND_REPORT));
+            if reported {
+                raw::sleep_until(Deadline::after(WAIT_BEYOND_REPORT));
+            } else {
+                signals::set_default(signal);
+            }
+            come_again(signal, info);
+        }
+        // We have reported and are called once more, by a handler set after ours.
+        Claim::Again => leave_to_those_below(frozen, signal, info, context),
+        // Without a dump, but not waiting for ever for a lock of crash-handler's whose owner is not in this process.
+        Claim::OfAnotherProcess => {
             signals::set_default(signal);
             come_again(signal, info);
         }
-        Claim::Again => {
-            // We have reported and are called once more: a handler set after ours calls us as its predecessor, and
-            // would do so for ever.
-            signals::set_default(signal);
-            come_again(signal, info);
+    }
+}
+
+/// Waits until this process's report is done; false where that takes too long.
+fn wait_for_report(deadline: Deadline) -> bool {
+    let pid = raw::getpid() as u32;
+    loop {
+        let reported = REPORTED.load(Ordering::SeqCst);
+        if reported == pid {
+            return true;
+        }
+        if raw::wait_for_change(&REPORTED, reported, deadline).is_err() {
+            return false;
         }
     }
 }
@@ -84,26 +136,75 @@ fn was_ignored(frozen: &Frozen, signal: i32, info: *const libc::siginfo_t) -> bo
     sent && frozen.previous.of(signal).sa_sigaction == libc::SIG_IGN
 }
 
-/// Whether a language runtime's own handler, which was there before us, has dealt with the fault: for one in the code it
-/// gave us it always has; with [`Strategy::PreviousFirst`] it has where it made the thread go on elsewhere.
-fn is_the_runtimes(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) -> bool {
+/// What a language runtime's own handler, which was there before us, has made of a fault.
+enum Answer {
+    /// The fault was not one to ask it about.
+    NotAsked,
+    /// It was the runtime's own business.
+    Dealt,
+    /// It has left the thread where it was, or passed the fault back to us.
+    Declined,
+}
+
+/// Has the handler before us look at a fault first: where it is in the code that a runtime gave us it is the runtime's;
+/// with [`Strategy::PreviousFirst`] it is where that handler makes the thread go on elsewhere.
+fn ask_the_runtime(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) -> Answer {
     // SAFETY: the kernel's siginfo for this signal.
     let raised = unsafe { (*info).si_code } > 0 && matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE);
     let previous = frozen.previous.of(signal);
-    let has_handler = !matches!(previous.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN);
-    if !raised || !has_handler {
-        return false;
-    }
     let position = Position::of(context);
-    if runtime_code::contains(position.instruction) {
-        pass_on(previous.sa_sigaction, signal, info, context);
-        return true;
+    let in_runtime = runtime_code::contains(position.instruction);
+    if !raised || !has_handler(&previous) || !(in_runtime || frozen.strategy == Strategy::PreviousFirst) {
+        return Answer::NotAsked;
     }
-    if frozen.strategy == Strategy::PreviousFirst {
-        pass_on(previous.sa_sigaction, signal, info, context);
-        return Position::of(context) != position;
+    // SAFETY: the kernel's context for this signal, which lives on this thread's stack until our handler returns.
+    let mark = unsafe { &raw mut (*context.cast::<libc::ucontext_t>()).uc_link };
+    // SAFETY: as above.
+    if unsafe { *mark } == being_asked() {
+        // The handler before us was set over ours once, and passes on to what was there before it: to us.
+        // SAFETY: as above.
+        unsafe { *mark = passed_back() };
+        let below = frozen.below.of(signal);
+        if has_handler(&below) {
+            pass_on_as_kernel(&below, signal, info, context);
+        }
+        return Answer::Dealt;
     }
-    false
+    // SAFETY: as above.
+    unsafe { *mark = being_asked() };
+    pass_on_as_kernel(&previous, signal, info, context);
+    // SAFETY: as above.
+    let was_passed_back = unsafe { mark.replace(ptr::null_mut()) } == passed_back();
+    let goes_on_elsewhere = Position::of(context) != position;
+    if goes_on_elsewhere || (in_runtime && !was_passed_back) { Answer::Dealt } else { Answer::Declined }
+}
+
+fn has_handler(action: &libc::sigaction) -> bool {
+    !matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
+}
+
+/// In a signal context, which has no successor: the handler before us is looking at it. The kernel sets this member to
+/// null and never reads it (rt_sigreturn(2)).
+fn being_asked() -> *mut libc::ucontext_t {
+    (&raw const FROZEN).cast_mut().cast()
+}
+
+/// As [`being_asked`], and it has passed the signal back to us.
+fn passed_back() -> *mut libc::ucontext_t {
+    (&raw const REPORTER).cast_mut().cast()
+}
+
+/// Lets a signal take the course that it would have without us, for a handler that was set over ours and passes on.
+fn leave_to_those_below(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let below = frozen.below.of(signal);
+    // SAFETY: the kernel's siginfo for this signal.
+    let sent = unsafe { (*info).si_code } <= 0;
+    if has_handler(&below) {
+        pass_on_as_kernel(&below, signal, info, context);
+    } else if below.sa_sigaction == libc::SIG_DFL || !sent {
+        signals::set_default(signal);
+        come_again(signal, info);
+    }
 }
 
 /// Where a thread goes on when its handler returns.
@@ -132,6 +233,8 @@ enum Claim {
     Other,
     /// This thread has reported already.
     Again,
+    /// A process that shares our memory, or from whose memory ours was copied amid its report, is reporting.
+    OfAnotherProcess,
 }
 
 fn claim() -> Claim {
@@ -145,11 +248,24 @@ fn claim() -> Claim {
         if current >> 32 == pid as u64 {
             return Claim::Other;
         }
+        let reporter = (current >> 32) as u32;
+        if reporter != 0 && reporter != REPORTED.load(Ordering::SeqCst) {
+            return Claim::OfAnotherProcess;
+        }
         match REPORTER.compare_exchange(current, me, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => return Claim::First,
             Err(now) => current = now,
         }
     }
+}
+
+/// Calls another handler as the kernel would: with the signals blocked that it asked for, and not all as in ours.
+fn pass_on_as_kernel(action: &libc::sigaction, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel's context for this signal, with the mask that the thread had.
+    let before = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_sigmask };
+    let ours = signals::block_as(action, signal, before);
+    pass_on(action.sa_sigaction, signal, info, context);
+    signals::set_mask(ours);
 }
 
 /// Calls another handler, crash-handler's or one that was there before us.

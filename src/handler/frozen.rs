@@ -85,4 +85,9 @@ pub(crate) struct Frozen {
     pub monitor: Option<Program>,
     /// The dispositions before us. Set by `arm`.
     pub previous: Dispositions,
+    /// The same, but where a handler that was set over ours is still there and is `previous` now: what that passes on
+    /// to, through ours. Set by `arm`.
+    pub below: Dispositions,
+    /// What was frozen before: never freed, and so that leak checkers find it. Set by `arm`.
+    pub older: Option<&'static Frozen>,
 }

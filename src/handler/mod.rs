@@ -35,6 +35,8 @@ pub(crate) enum ArmError {
     Attach(crash_handler::Error),
     /// A disposition could not be set.
     Sigaction(crate::sys::raw::Errno),
+    /// The dispositions of these signals stayed as they were, although sigaction(2) has reported success.
+    Refused(Vec<i32>),
 }
 
 impl std::fmt::Display for ArmError {
@@ -42,6 +44,11 @@ impl std::fmt::Display for ArmError {
         match self {
             Self::Attach(error) => write!(f, "{error}: is another copy of crash-handler in use in this process?"),
             Self::Sigaction(errno) => write!(f, "sigaction: {errno}"),
+            Self::Refused(signals) => write!(
+                f,
+                "somebody keeps the handlers of signals {signals:?} to themselves: is this a sanitizer with \
+                 handle_segv=2 or allow_user_segv_handler=0?"
+            ),
         }
     }
 }
@@ -54,6 +61,15 @@ pub(crate) fn arm(frozen: Frozen) -> Result<Armed, ArmError> {
     let monitor_pid = frozen.monitor_pid;
     let frozen: &'static mut Frozen = Box::leak(Box::new(frozen));
     frozen.previous = Dispositions::current();
+    frozen.older = front::frozen();
+    if let Some(older) = frozen.older {
+        // Somebody has put our handler back after we had disarmed: that is as if nobody had.
+        frozen.previous.replace(&older.below, |signal| signals::is_handled_by(signal, front::handle));
+    }
+    frozen.below = frozen.previous;
+    if let Some(older) = frozen.older {
+        frozen.below.replace(&older.below, front::is_covered);
+    }
     let frozen: &'static Frozen = frozen;
     // SAFETY: the callback is this module's, written for a compromised process: it takes no lock and allocates nothing.
     let event = unsafe {
@@ -67,11 +83,16 @@ pub(crate) fn arm(frozen: Frozen) -> Result<Armed, ArmError> {
     // crash-handler lets exactly this process trace us while a crash is handled; without a pid it would let any.
     inner.set_ptracer(Some(monitor_pid as u32));
     front::publish(frozen, signals::get(libc::SIGSEGV).sa_sigaction);
-    if let Err(error) = signals::handle_crash_signals(front::handle) {
-        disarm(Armed { inner });
-        return Err(ArmError::Sigaction(error));
+    let armed = Armed { inner };
+    // Asked for: a sanitizer's sigaction says that it has done what it has not.
+    let set = signals::handle_crash_signals(front::handle).map_err(ArmError::Sigaction);
+    match set.and(if taken_over().is_empty() { Ok(()) } else { Err(ArmError::Refused(taken_over())) }) {
+        Ok(()) => Ok(armed),
+        Err(error) => {
+            disarm(armed);
+            Err(error)
+        }
     }
-    Ok(Armed { inner })
 }
 
 /// The crash signals whose handler is not ours any more. Not for signal handlers.
@@ -82,11 +103,10 @@ pub(crate) fn taken_over() -> Vec<i32> {
 /// Puts back the dispositions that were there before [`arm`], where ours are still the installed ones. Not for signal
 /// handlers.
 pub(crate) fn disarm(armed: Armed) {
+    let Some(frozen) = front::frozen() else { return };
     let now = Dispositions::current();
-    let previous = front::unpublish();
+    front::retire(frozen, &now);
     // crash-handler puts back all six as they were before it, also where somebody has set another one since.
     armed.inner.detach();
-    if let Some(previous) = previous {
-        now.restore(front::handle, &previous);
-    }
+    now.restore(front::handle, &frozen.previous);
 }

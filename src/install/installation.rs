@@ -59,6 +59,8 @@ impl Connected {
             deadline: settings.deadline,
             monitor,
             previous: Dispositions::current(),
+            below: Dispositions::current(),
+            older: None,
         };
         let armed = handler::arm(frozen)
             .map_err(|error| Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}")))?;

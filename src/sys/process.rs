@@ -76,6 +76,10 @@ pub(crate) fn fork(keep: &[BorrowedFd<'_>], work: impl FnOnce() -> u8) -> io::Re
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
+            // The monitor's handler would write to a descriptor that is closed next, whose number a dump may get. Who ends
+            // all of a service's processes with SIGTERM gets the dumps in progress all the same.
+            // SAFETY: a valid signal.
+            unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
             close_all_but(keep);
             // A host that is its own monitor may have set handlers, which do not fit this process.
             for signal in super::signals::CRASH_SIGNALS {

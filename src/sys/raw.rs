@@ -6,6 +6,7 @@
 use std::ffi::c_void;
 use std::mem;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::AtomicU32;
 
 /// An errno value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,25 @@ pub(crate) fn is_hung_up(fd: RawFd) -> bool {
 pub(crate) fn sleep_until(deadline: Deadline) {
     // A descriptor of -1 is never ready (poll(2)), so this always ends with the deadline.
     let _ = wait_for(-1, 0, deadline);
+}
+
+/// Waits until `word` is not `value` any more, as [`wake_all`] tells, or the deadline has passed (`ETIMEDOUT`). May
+/// return early.
+pub(crate) fn wait_for_change(word: &AtomicU32, value: u32, deadline: Deadline) -> SysResult<()> {
+    let Some(left) = deadline.left_timespec() else { return Err(Errno(libc::ETIMEDOUT)) };
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: a live word and a live timespec.
+    match check(unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, &raw const left) }) {
+        Ok(_) | Err(Errno(libc::EAGAIN | libc::EINTR)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Wakes everybody who waits for a change of `word`.
+pub(crate) fn wake_all(word: &AtomicU32) {
+    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: a live word, of which only the address counts.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
 }
 
 /// Sends one message of two parts without SIGPIPE, waiting for room until the deadline.

@@ -29,6 +29,20 @@ impl Dispositions {
         CRASH_SIGNALS.iter().position(|s| *s == signal).map_or_else(default_action, |index| self.0[index])
     }
 
+    /// Takes over from `other` the dispositions of those crash signals of which `which` holds.
+    pub(crate) fn replace(&mut self, other: &Self, which: impl Fn(i32) -> bool) {
+        for ((signal, mine), theirs) in CRASH_SIGNALS.into_iter().zip(&mut self.0).zip(&other.0) {
+            if which(signal) {
+                *mine = *theirs;
+            }
+        }
+    }
+
+    /// Makes the default action that of one crash signal.
+    pub(crate) fn set_default(&mut self, signal: i32) {
+        self.replace(&Self([default_action(); 6]), |other| other == signal);
+    }
+
     /// Makes these the dispositions, except that a signal whose handler is `ours` gets that of `previous`: whoever
     /// put a handler in front of ours keeps it.
     pub(crate) fn restore(&self, ours: Handler, previous: &Self) {
@@ -89,6 +103,33 @@ pub(crate) fn queue_again(signal: i32, info: *const libc::siginfo_t) -> SysResul
     // SAFETY: `info` is the siginfo of the signal being handled, which the kernel only reads.
     let result = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, raw::getpid(), raw::gettid(), signal, info) };
     if result != 0 { Err(Errno(raw::errno())) } else { Ok(()) }
+}
+
+/// A set of signals as the kernel keeps it: one bit each.
+pub(crate) type Mask = u64;
+
+/// Blocks for the calling thread what the kernel would while `action`'s handler runs: `before`, what the thread had
+/// blocked when the signal came, the action's own mask, and the signal itself without SA_NODEFER. Gives what was blocked.
+pub(crate) fn block_as(action: &libc::sigaction, signal: i32, before: &libc::sigset_t) -> Mask {
+    let deferred = if action.sa_flags & libc::SA_NODEFER == 0 { 1 << (signal - 1) } else { 0 };
+    set_mask(first_word(before) | first_word(&action.sa_mask) | deferred)
+}
+
+/// What the kernel reads of libc's larger type.
+fn first_word(set: &libc::sigset_t) -> Mask {
+    // SAFETY: a signal set begins with the word that the kernel uses.
+    unsafe { ptr::from_ref(set).cast::<Mask>().read() }
+}
+
+/// Blocks exactly these signals for the calling thread; gives those that were.
+pub(crate) fn set_mask(mask: Mask) -> Mask {
+    let mut before: Mask = 0;
+    let size = size_of::<Mask>();
+    // SAFETY: two live words of the size given.
+    unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, &raw mut before, size);
+    }
+    before
 }
 
 /// All signals blocked for the calling thread until dropped.
