@@ -129,17 +129,33 @@ fn children_forked_while_other_threads_allocate() {
     assert_eq!(sandbox.dump_files().len(), CHILDREN + 1);
 }
 
+/// A process that is stopped until this is dropped, also by a test that fails.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn new(pid: u32) -> Self {
+        let pid = Pid::from_raw(pid as i32).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
 #[test]
 fn a_child_forked_amid_a_report_does_not_hang() {
     let sandbox = Sandbox::new();
     let mut running = host().start(&sandbox, &["amid-report", "segv"]);
     running.wait_for("installed");
     // So that the report takes as long as we like.
-    let monitor = Pid::from_raw(sandbox.monitor_pid().expect("a monitor") as i32).unwrap();
-    kill_process(monitor, Signal::STOP).unwrap();
+    let stopped = Stopped::new(sandbox.monitor_pid().expect("a monitor"));
     running.go_on();
     let child = running.wait_for("child");
-    kill_process(monitor, Signal::CONT).unwrap();
+    drop(stopped);
     assert!(child.ends_with("signal 11"), "{child}");
     let ended = running.end();
     assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");

@@ -74,8 +74,9 @@ func WithRetention(files uint32, bytes uint64) Option {
 	}
 }
 
-// WithPanicDumps has a panic that nobody recovers leave a dump, and so a fatal error of Go's: concurrent map writes, a
-// fault at an address that is not nil's, an overflow of Go's stack. Default: such an end leaves a record, a .json file.
+// WithPanicDumps makes a panic that nobody recovers leave a dump, and also a fatal error of Go's: concurrent map
+// writes, a fault at an address that is not nil's, an overflow of Go's stack. Default: such an end leaves a record, a
+// .json file in the dump directory.
 //
 // Once Install has armed the process it calls debug.SetTraceback("crash"): Go's traceback shows all goroutines, and the
 // program ends with SIGABRT where it would exit with status 2, also after a crash in C code. Uninstall leaves it so: Go

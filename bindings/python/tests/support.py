@@ -31,13 +31,6 @@ SEGV_MAPERR, SEGV_ACCERR, SI_TKILL = 1, 2, -6
 resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
-def environment(**changes: Optional[str]) -> dict[str, str]:
-    """A child's: this package, the library under test and nothing else of what Python and crash-monitor read."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CRASH_MONITOR"))}
-    ours = {"PYTHONPATH": str(PACKAGE_ROOT), "PYTHONDONTWRITEBYTECODE": "1", "CRASH_MONITOR_LIB": str(LIBRARY)}
-    return {name: value for name, value in {**kept, **ours, **changes}.items() if value is not None}
-
-
 def monitor_pid(socket_path: Path) -> Optional[int]:
     """Who listens there (unix(7), SO_PEERCRED)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
@@ -88,11 +81,23 @@ class HostTest(unittest.TestCase):
         self.socket_path = self.dump_dir / "monitor.sock"
         self.addCleanup(wait_until_monitor_has_gone, self.socket_path)
 
+    def environment(self, **changes: Optional[str]) -> dict[str, str]:
+        """A child's: this package, the library under test and nothing else of what Python and crash-monitor read."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CRASH_MONITOR"))}
+        ours = {
+            "PYTHONPATH": str(PACKAGE_ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "CRASH_MONITOR_LIB": str(LIBRARY),
+            # What a child that crashes leaves of its temporary files goes with the test's own directory.
+            "TMPDIR": str(self.directory),
+        }
+        return {name: value for name, value in {**kept, **ours, **changes}.items() if value is not None}
+
     def run_python(self, *arguments: str, **changes: Optional[str]) -> subprocess.CompletedProcess[str]:
         """Runs a child to its end."""
         return subprocess.run(
             [sys.executable, *arguments],
-            env=environment(**changes),
+            env=self.environment(**changes),
             cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -112,7 +117,7 @@ class HostTest(unittest.TestCase):
         """Starts a child; it is ended after the test if it still runs."""
         process = subprocess.Popen(
             [sys.executable, *arguments],
-            env=environment(**changes),
+            env=self.environment(**changes),
             cwd=self.directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

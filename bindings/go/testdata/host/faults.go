@@ -14,7 +14,7 @@ import (
 	"crashmonitor/testdata/trap"
 )
 
-// wild is an address where nothing is ever mapped (proc_sys_vm(5), mmap_min_addr), and too high for a nil dereference's.
+// wild is too low for anything to be mapped there (mmap_min_addr in proc_sys_vm(5)), and too high for nil's.
 const wild = 0xdead
 
 // recoverFaults has each fault that Go makes a panic of happen 50 times.
