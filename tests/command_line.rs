@@ -16,7 +16,7 @@ fn help_is_an_answer() {
         (&["--help"][..], &["crash-monitor show FILE.dmp", "crash-monitor run --dump-dir DIR", "cm_install"][..]),
         (&["-h"], &["Example:"]),
         (&["show", "--help"], &["--all-threads", "Example:"]),
-        (&["run", "--help"], &["--dump-dir", "--socket", "--stay", "--log-file", "Example:"]),
+        (&["run", "--help"], &["--dump-dir", "--socket", "--stay", "--log-file", "--log-level", "Example:"]),
         (&["run", "--stay", "-h"], &["--dump-dir"]),
         (&["--version"], &[env!("CARGO_PKG_VERSION")]),
     ] {
@@ -81,4 +81,19 @@ fn a_monitor_run_by_hand_serves_hosts_until_it_is_told_to_end() {
     let monitor = monitor.end();
     assert!(monitor.status.success(), "{:?}", monitor.status);
     sandbox.wait_for_monitors_end();
+}
+
+#[test]
+fn run_makes_its_dump_directory_and_logs_as_much_as_asked_for() {
+    let sandbox = common::Sandbox::new();
+    let dumps = sandbox.dumps();
+    let quiet = sandbox.path().join("quiet.log");
+    let mut monitor = std::process::Command::new(common::dist().join("bin/crash-monitor"));
+    monitor.args(["run", "--log-level", "warn", "--log-file"]).arg(&quiet).arg("--dump-dir").arg(&dumps);
+    let mut monitor = monitor.spawn().expect("start the monitor");
+    common::wait_until("the monitor to listen", || sandbox.monitor_pid().is_some());
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&dumps.metadata().unwrap()) & 0o777, 0o700);
+    // The connection that asked for its pid was its first and last host.
+    assert!(monitor.wait().expect("wait for the monitor").success());
+    assert_eq!(std::fs::read_to_string(&quiet).unwrap(), "", "nothing happened that deserves a warning");
 }

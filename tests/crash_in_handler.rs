@@ -1,4 +1,5 @@
 //! What the handler itself cannot survive ends the process at once, as the crash would have; the monitor sees that end.
+//! And how little it needs.
 
 mod common;
 
@@ -41,4 +42,16 @@ fn an_alternate_stack_with_no_room_for_the_handler() {
 #[test]
 fn the_librarys_own_data_read_only() {
     ends_without_a_dump("data-read-only");
+}
+
+#[test]
+fn an_alternate_stack_as_small_as_that_of_a_rust_thread_is_enough() {
+    for (how, signal) in [("segv", libc::SIGSEGV), ("abort", libc::SIGABRT), ("overflow", libc::SIGSEGV)] {
+        let sandbox = Sandbox::new();
+        let ended = host().run(&sandbox, &["small-stack", how]);
+        assert_eq!(ended.signal(), Some(signal), "{how}: {ended:?}");
+        let dump = sandbox.only_dump();
+        assert_eq!(dump.signal(), signal, "{how}");
+        dump.check_basics(&host().path, ended.pid);
+    }
 }

@@ -85,6 +85,11 @@ fn a_crash_in_a_thread_that_the_child_has_made() {
 }
 
 #[test]
+fn a_child_that_has_no_descriptor_left() {
+    child_and_parent_crash(&["crash-without-descriptors", "segv"], libc::SIGSEGV);
+}
+
+#[test]
 fn a_child_that_installs_once_more() {
     child_and_parent_crash(&["install-and-crash", "fpe"], libc::SIGFPE);
 

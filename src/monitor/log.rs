@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Log, Metadata, Record};
 
 use super::{Options, callbacks};
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ pub(super) fn start(options: &Options) -> Result<()> {
     });
     let sink = Sink { file: file.transpose()?.map(Mutex::new) };
     if log::set_boxed_logger(Box::new(sink)).is_ok() {
-        log::set_max_level(LevelFilter::Info);
+        log::set_max_level(options.log_level);
     }
     Ok(())
 }

@@ -31,8 +31,11 @@ mod signal_names;
 
 pub use options::Options;
 
+use std::fs::DirBuilder;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::install::host_runs_monitor;
@@ -54,7 +57,10 @@ pub fn run_from_command_line() -> Result<bool> {
 pub fn run(options: &Options) -> Result<()> {
     process::set_name(c"crash-monitor");
     let mut starter = options.ready_fd.and_then(process::inherited);
-    let started = log::start(options).and_then(|()| endpoint::Endpoint::claim(&options.socket));
+    let started = log::start(options).and_then(|()| {
+        make_dump_dir(&options.dump_dir);
+        endpoint::Endpoint::claim(&options.socket)
+    });
     tell(&mut starter, started.as_ref().map(|_| ()));
     match started? {
         None => {
@@ -62,6 +68,13 @@ pub fn run(options: &Options) -> Result<()> {
             Ok(())
         }
         Some(endpoint) => event_loop::serve(endpoint, starter, options),
+    }
+}
+
+/// Without it the monitor serves all the same: hosts name directories of their own, and it is tried again for each dump.
+fn make_dump_dir(path: &Path) {
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        ::log::warn!("cannot make the dump directory {}: {error}", path.display());
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Options {
     pub stay: bool,
     /// Append the log here instead of writing it to standard error.
     pub log_file: Option<PathBuf>,
+    /// How much the log says.
+    pub log_level: log::LevelFilter,
     /// The starter's pipe: one byte is written to it once the monitor listens.
     pub(crate) ready_fd: Option<RawFd>,
 }
@@ -52,11 +54,13 @@ impl Options {
 
     fn parse_with(mut parser: lexopt::Parser) -> Result<Self> {
         let (mut dump_dir, mut socket, mut log_file, mut ready_fd, mut stay) = (None, None, None, None, false);
+        let mut log_level = log::LevelFilter::Info;
         while let Some(argument) = parser.next().map_err(bad)? {
             match argument {
                 Arg::Long("dump-dir") => dump_dir = Some(path(&mut parser)?),
                 Arg::Long("socket") => socket = Some(path(&mut parser)?),
                 Arg::Long("log-file") => log_file = Some(path(&mut parser)?),
+                Arg::Long("log-level") => log_level = parser.value().map_err(bad).and_then(level)?,
                 Arg::Long("ready-fd") => {
                     use lexopt::ValueExt;
                     ready_fd = Some(parser.value().and_then(|value| value.parse()).map_err(bad)?);
@@ -68,8 +72,14 @@ impl Options {
         let dump_dir: PathBuf = dump_dir.ok_or_else(|| bad("--dump-dir is missing: give the directory for dumps"))?;
         let socket = socket.unwrap_or_else(|| dump_dir.join(config::DEFAULT_SOCKET_NAME));
         config::check_socket_path(&socket)?;
-        Ok(Self { dump_dir, socket, stay, log_file, ready_fd })
+        Ok(Self { dump_dir, socket, stay, log_file, log_level, ready_fd })
     }
+}
+
+/// A level of the log by its name.
+fn level(value: OsString) -> Result<log::LevelFilter> {
+    let name = value.to_string_lossy();
+    name.parse().map_err(|_| bad(format!("log level {name:?} is unknown: give off, error, warn, info or debug")))
 }
 
 /// An option's value as a path, absolute: the monitor's directory is not its starter's.
@@ -109,6 +119,7 @@ mod tests {
             ("h --crash-monitor", "--dump-dir"),
             ("h --crash-monitor --dump-dir /d --colour", "--colour"),
             ("h --crash-monitor --dump-dir /d --ready-fd three", "three"),
+            ("h --crash-monitor --dump-dir /d --log-level loud", "loud"),
             ("h --crash-monitor --dump-dir", "--dump-dir"),
         ] {
             let error = command_line(line).unwrap().unwrap_err();

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 extern char **environ;
 
@@ -32,6 +33,15 @@ static void in_child(void (*body)(void)) {
 }
 
 static void crash_as_told(void) { crash(argument); }
+
+/* Whatever the handler opens needs a number. */
+static void crash_without_descriptors(void) {
+    struct rlimit few = {64, 64};
+    setrlimit(RLIMIT_NOFILE, &few);
+    while (dup(STDOUT_FILENO) >= 0)
+        ;
+    crash(argument);
+}
 
 static void crash_in_new_thread(void) { run_thread(crash_in_thread, argument); }
 
@@ -191,6 +201,8 @@ int main(int argc, char **argv) {
     check(cm_install(dump_dir, NULL));
     if (!strcmp(kind, "crash"))
         in_child(crash_as_told);
+    else if (!strcmp(kind, "crash-without-descriptors"))
+        in_child(crash_without_descriptors);
     else if (!strcmp(kind, "crash-in-thread"))
         in_child(crash_in_new_thread);
     else if (!strcmp(kind, "exit"))

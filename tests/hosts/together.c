@@ -1,5 +1,6 @@
 /* A host whose threads crash at the same instant. Usage: together DUMP_DIR - KIND THREADS, see crash.h
- * KIND is crash, or recover: then a handler that was there before us makes each thread go on.
+ * KIND is crash; or recover: then a handler that was there before us makes each thread go on; or recover-below: then
+ * another one, set after cm_install, passes on to ours, too.
  */
 #include "crash.h"
 
@@ -12,6 +13,10 @@ static void jump(int signal) {
     (void)signal;
     siglongjmp(recovery, 1);
 }
+
+static struct sigaction replaced;
+
+static void chain(int signal, siginfo_t *info, void *context) { replaced.sa_sigaction(signal, info, context); }
 
 static void *crash_with_the_others(void *unused) {
     check(cm_thread_init());
@@ -30,13 +35,13 @@ int main(int argc, char **argv) {
     int count = argc > 4 ? atoi(argv[4]) : 0;
     if (count < 1 || count > THREADS_MAX)
         return 2;
-    if (!strcmp(argv[3], "recover")) {
-        struct sigaction action = {0};
-        action.sa_handler = jump;
-        action.sa_flags = SA_ONSTACK;
-        sigaction(SIGSEGV, &action, NULL);
-    }
+    struct sigaction jumping = {.sa_handler = jump, .sa_flags = SA_ONSTACK};
+    struct sigaction chaining = {.sa_sigaction = chain, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    if (!strncmp(argv[3], "recover", 7))
+        sigaction(SIGSEGV, &jumping, NULL);
     check(cm_install(argv[1], NULL));
+    if (!strcmp(argv[3], "recover-below"))
+        sigaction(SIGSEGV, &chaining, &replaced);
     for (int i = 0; i < count; i++)
         pthread_create(&threads[i], NULL, crash_with_the_others, NULL);
     while (arrived < count)
