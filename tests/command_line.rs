@@ -55,8 +55,9 @@ fn a_wrong_command_line_is_explained() {
 #[test]
 fn a_monitor_that_cannot_listen_fails() {
     let sandbox = Sandbox::new();
-    let missing = sandbox.path().join("missing");
-    let output = crash_monitor(&["run", "--dump-dir", missing.to_str().unwrap()]);
+    let file = sandbox.path().join("file");
+    std::fs::write(&file, "no directory").unwrap();
+    let output = crash_monitor(&["run", "--dump-dir", file.to_str().unwrap()]);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("crash-monitor: cannot listen at"), "{errors}");

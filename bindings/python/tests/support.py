@@ -27,6 +27,9 @@ DEADLINE_SECONDS = 30
 # The codes of sigaction(2).
 SEGV_MAPERR, SEGV_ACCERR, SI_TKILL = 1, 2, -6
 
+# Where the tests crash, at 0xd000, nobody has memory: it is below vm.mmap_min_addr. An interpreter that is not
+# position-independent may have its heap at any other low address.
+
 # Children crash on purpose: no core files.
 resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 

@@ -17,7 +17,7 @@ CRASH_IN_THREAD_C = """
 static void *crash(void *unused) {
     printf("%d\\n", (int)gettid());
     fflush(stdout);
-    *(volatile int *)0xdead000 = 1;
+    *(volatile int *)0xd000 = 1;
     return unused;
 }
 void crash_in_thread(void) {
@@ -31,20 +31,20 @@ TELL_THREAD = "print(threading.get_native_id(), flush=True)\n"
 
 class Crash(HostTest):
     def test_bad_address_in_main_thread(self) -> None:
-        process = self.run_host("crash_monitor.install(dump_dir)\n" + TELL_THREAD + "ctypes.string_at(0xdead000)")
-        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000)
+        process = self.run_host("crash_monitor.install(dump_dir)\n" + TELL_THREAD + "ctypes.string_at(0xd000)")
+        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xD000)
 
     def test_bad_address_in_another_thread(self) -> None:
         process = self.run_host(
             "crash_monitor.install(dump_dir)\n"
             "def crash():\n"
             "    print(threading.get_native_id(), flush=True)\n"
-            "    ctypes.string_at(0xdead000)\n"
+            "    ctypes.string_at(0xd000)\n"
             "thread = threading.Thread(target=crash)\n"
             "thread.start()\n"
             "thread.join()\n"
         )
-        dump = self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000)
+        dump = self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xD000)
         self.assertEqual(len(dump.threads()), 2)
 
     def test_abort(self) -> None:
@@ -55,13 +55,11 @@ class Crash(HostTest):
         library = self.directory / "thread.so"
         compile_shared(CRASH_IN_THREAD_C, library)
         process = self.run_host(f"crash_monitor.install(dump_dir)\nctypes.CDLL({str(library)!r}).crash_in_thread()")
-        dump = self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000)
+        dump = self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xD000)
         self.assertEqual(len(dump.threads()), 2)
 
     def test_after_uninstall_a_crash_leaves_nothing(self) -> None:
-        process = self.run_host(
-            "crash_monitor.install(dump_dir)\ncrash_monitor.uninstall()\nctypes.string_at(0xdead000)"
-        )
+        process = self.run_host("crash_monitor.install(dump_dir)\ncrash_monitor.uninstall()\nctypes.string_at(0xd000)")
         self.assertEqual(process.returncode, -signal.SIGSEGV, process.stderr)
         self.assertEqual(self.dumps(), [])
 
@@ -70,9 +68,9 @@ class Crash(HostTest):
             "for again in range(2):\n"
             "    crash_monitor.install(dump_dir)\n"
             "    crash_monitor.uninstall()\n"
-            "crash_monitor.install(dump_dir)\n" + TELL_THREAD + "ctypes.string_at(0xdead000)"
+            "crash_monitor.install(dump_dir)\n" + TELL_THREAD + "ctypes.string_at(0xd000)"
         )
-        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000)
+        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xD000)
 
 
 class StackOverflow(HostTest):

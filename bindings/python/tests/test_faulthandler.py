@@ -16,18 +16,18 @@ class Faulthandler(HostTest):
         return self.run_host(
             f"import faulthandler\ninstall = lambda: crash_monitor.install(dump_dir)\n{code}\n"
             + TELL_THREAD
-            + "ctypes.string_at(0xdead000)"
+            + "ctypes.string_at(0xd000)"
         )
 
     def check_both(self, process: subprocess.CompletedProcess[str]) -> Minidump:
         """One dump, of the fault itself and not of the signal that faulthandler raises, and one traceback."""
-        dump = self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000)
+        dump = self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xD000)
         self.assertEqual(process.stderr.count(FATAL + "Segmentation fault"), 1, process.stderr)
         self.assertEqual(process.stderr.count("in string_at"), 1, process.stderr)
         return dump
 
     def check_dump_alone(self, process: subprocess.CompletedProcess[str]) -> None:
-        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000)
+        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xD000)
         self.assertNotIn(FATAL, process.stderr)
 
     def check_traceback_alone(self, process: subprocess.CompletedProcess[str]) -> None:
@@ -45,7 +45,7 @@ class Faulthandler(HostTest):
             "-c",
             "import ctypes, sys, threading, crash_monitor\ncrash_monitor.install(sys.argv[1])\n"
             + TELL_THREAD
-            + "ctypes.string_at(0xdead000)",
+            + "ctypes.string_at(0xd000)",
             str(self.dump_dir),
         )
         self.check_both(process)
@@ -56,7 +56,7 @@ class Faulthandler(HostTest):
     def test_enabled_before_and_after(self) -> None:
         log = self.directory / "log"
         process = self.run_crash(f"faulthandler.enable(); install(); faulthandler.enable(file=open({str(log)!r}, 'w'))")
-        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000)
+        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xD000)
         self.assertNotIn(FATAL, process.stderr)
         self.assertIn(FATAL, log.read_text())
 
@@ -67,7 +67,7 @@ class Faulthandler(HostTest):
             "faulthandler.enable()\n"
             "def crash():\n"
             "    print(threading.get_native_id(), flush=True)\n"
-            "    ctypes.string_at(0xdead000)\n"
+            "    ctypes.string_at(0xd000)\n"
             "thread = threading.Thread(target=crash)\n"
             "thread.start()\n"
             "thread.join()\n"
@@ -193,9 +193,9 @@ class Armed(HostTest):
             "import faulthandler\n"
             "crash_monitor.install('relative')\n"
             "os.chdir('/')\n"
-            "faulthandler.enable()\n" + TELL_THREAD + "ctypes.string_at(0xdead000)"
+            "faulthandler.enable()\n" + TELL_THREAD + "ctypes.string_at(0xd000)"
         )
-        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000)
+        self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xD000)
 
 
 if __name__ == "__main__":

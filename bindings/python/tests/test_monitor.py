@@ -18,7 +18,7 @@ import ctypes, sys, threading, crash_monitor
 crash_monitor.install(sys.argv[1], sys.argv[2])
 print(threading.get_native_id(), flush=True)
 sys.stdin.readline()
-ctypes.string_at(0xdead000)
+ctypes.string_at(0xd000)
 """
 
 
@@ -47,7 +47,7 @@ class MonitorTest(HostTest):
         self.assertEqual(host.returncode, -signal.SIGSEGV)
         dumps = list(dump_dir.glob("*.dmp"))
         self.assertEqual(len(dumps), 1, dumps)
-        self.assertEqual(Minidump(dumps[0]).crash(), (thread_id, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000))
+        self.assertEqual(Minidump(dumps[0]).crash(), (thread_id, signal.SIGSEGV, SEGV_MAPERR, 0xD000))
 
 
 class Command(MonitorTest):

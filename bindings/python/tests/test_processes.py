@@ -5,7 +5,7 @@ import unittest
 
 from support import SEGV_MAPERR, HostTest
 
-CRASH = "ctypes.string_at(0xdead000)"
+CRASH = "ctypes.string_at(0xd000)"
 
 
 class ProcessTest(HostTest):
@@ -14,7 +14,7 @@ class ProcessTest(HostTest):
         self.assertEqual(self.records(), {pid: "crash" for pid in pids})
         self.assertEqual(len(self.dumps()), len(pids))
         for pid in pids:
-            self.assertEqual(self.dump_of(pid).crash(), (pid, signal.SIGSEGV, SEGV_MAPERR, 0xDEAD000))
+            self.assertEqual(self.dump_of(pid).crash(), (pid, signal.SIGSEGV, SEGV_MAPERR, 0xD000))
 
 
 class Fork(ProcessTest):
@@ -91,7 +91,7 @@ def work(install, crash):
     if install:
         crash_monitor.install(sys.argv[1])
     if crash:
-        ctypes.string_at(0xdead000)
+        ctypes.string_at(0xd000)
 
 if __name__ == "__main__":
     crash_monitor.install(sys.argv[1])
@@ -100,7 +100,7 @@ if __name__ == "__main__":
     child.start()
     child.join()
     print(child.pid, child.exitcode, os.getpid(), flush=True)
-    ctypes.string_at(0xdead000)
+    ctypes.string_at(0xd000)
 """
 
     def run_child(self, method: str, *, install: bool, crash: bool) -> tuple[int, int]:
