@@ -27,13 +27,6 @@ fn crash(mut host: Running) -> Ended {
     ended
 }
 
-/// The directory is in order: a new host's crash leaves a whole dump, by the same monitor.
-fn assert_serves(sandbox: &Sandbox, monitor: &Monitor) {
-    let ended = crash(ready_host(sandbox));
-    sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
-    assert_eq!(sandbox.monitor_pid(), Some(monitor.pid()));
-}
-
 /// The only complaint in the log, which must be about process `pid` and hold `word`.
 fn assert_complains(monitor: &Monitor, pid: u32, word: &str) {
     common::wait_until("the complaint", || !monitor.complaints().is_empty());
@@ -105,7 +98,7 @@ fn a_full_disk_leaves_a_record_where_that_fits() {
     assert_eq!(sandbox.records().len(), 1, "not even the record of the second fits");
 
     fs::remove_file(disk.filler()).unwrap();
-    assert_serves(&sandbox, &monitor);
+    monitor.assert_serves(&sandbox);
     assert_eq!(sandbox.temporary_files(), Vec::<PathBuf>::new());
 }
 
@@ -120,7 +113,7 @@ fn a_read_only_directory_costs_the_dump_and_nothing_else() {
     assert_complains(&monitor, ended.pid, "Read-only file system");
     assert_eq!((sandbox.dump_files().len(), sandbox.records().len()), (0, 0));
     disk.remount("rw");
-    assert_serves(&sandbox, &monitor);
+    monitor.assert_serves(&sandbox);
 }
 
 #[test]
@@ -179,5 +172,5 @@ fn a_file_in_the_directorys_place_costs_the_dump_and_nothing_else() {
     fs::rename(&aside, sandbox.dumps()).unwrap();
     let ended = crash(second);
     sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
-    assert_serves(&sandbox, &monitor);
+    monitor.assert_serves(&sandbox);
 }

@@ -6,19 +6,9 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
-use common::peer::{self, Peer, frame, hello};
-use common::{Host, Monitor, Sandbox};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-/// A real host crashes and gets its dump.
-fn assert_serves(sandbox: &Sandbox) {
-    let ended = Host::c().run(sandbox, &["segv"]);
-    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
-    sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
-}
+use common::peer::{self, Peer, frame, hello, numbers, string};
+use common::{Monitor, Sandbox};
 
 #[test]
 fn a_process_of_another_user_is_refused() {
@@ -44,7 +34,7 @@ fn a_process_of_another_user_is_refused() {
     assert!(Peer::connect(&sandbox.socket()).is_served(), "the monitor's own user");
     let complaints = monitor.complaints();
     assert!(complaints.len() == 1 && complaints[0].contains("of user 65534"), "{complaints:?}");
-    assert_serves(&sandbox);
+    monitor.assert_serves(&sandbox);
 }
 
 /// Messages that no host sends, and a word of what the log says of each.
@@ -82,6 +72,12 @@ fn bad_messages() -> Vec<(Vec<u8>, &'static str)> {
         (frame(peer::HELLO, &hello(1, b"/d\0", b"app")), "kind 5 is malformed"),
         (frame(peer::HELLO, &hello(1, b"/d", b"../../etc/cron.d/app")), "kind 5 is malformed"),
         (frame(peer::HELLO, &hello(1, b"/d", b"\xff")), "kind 5 is malformed"),
+        (frame(peer::DUMP, &[0; 4]), "kind 8 is malformed"),
+        (frame(peer::DUMPED, &[]), "unknown kind 9"),
+        (frame(peer::ANNOTATION, &string(b"\xff")), "kind 10 is malformed"),
+        (frame(peer::ATTACHMENT, &string(b"relative")), "kind 11 is malformed"),
+        (frame(peer::MEMORY, &[0; 15]), "kind 12 is malformed"),
+        (frame(peer::HEARTBEAT, &[]), "kind 13 is malformed"),
     ]
 }
 
@@ -89,12 +85,16 @@ fn bad_messages() -> Vec<(Vec<u8>, &'static str)> {
 fn a_bad_message_costs_its_sender_the_connection_and_one_line() {
     let sandbox = Sandbox::new();
     let monitor = Monitor::start(&sandbox);
+    // What the bad ones are made of is good.
+    let host = Peer::connect(&sandbox.socket());
+    host.send(&frame(peer::HELLO, &hello(1, b"/d", b"app"))).unwrap();
+    assert_eq!(host.receive(), Some(frame(peer::WELCOME, &numbers(&[1, 0]))));
     for (number, (message, word)) in bad_messages().into_iter().enumerate() {
         let peer = Peer::connect(&sandbox.socket());
         assert!(peer.is_served());
         peer.send(&message).unwrap();
         assert_eq!(peer.receive(), None, "the connection is closed: {word}");
-        assert_serves(&sandbox);
+        monitor.assert_serves(&sandbox);
         let complaints = monitor.complaints();
         assert_eq!(complaints.len(), number + 1, "one line each: {complaints:?}");
         assert!(complaints[number].contains(word), "{word:?} in {:?}", complaints[number]);
@@ -104,8 +104,20 @@ fn a_bad_message_costs_its_sender_the_connection_and_one_line() {
     let peer = Peer::connect(&sandbox.socket());
     peer.send(&[]).unwrap();
     assert_eq!(peer.receive(), None);
-    assert_serves(&sandbox);
+    monitor.assert_serves(&sandbox);
     assert_eq!(monitor.complaints(), before);
+}
+
+#[test]
+fn what_a_peer_says_makes_no_lines_of_its_own_in_the_log() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let peer = Peer::connect(&sandbox.socket());
+    let lie = b"none\n2026-01-01T00:00:00.000Z ERROR crash-monitor[1] all is lost";
+    peer.send(&frame(peer::DUMP, &[numbers(&[std::process::id()]), string(lie)].concat())).unwrap();
+    assert!(peer.receive().is_some_and(|answer| answer[..4] == peer::DUMPED.to_ne_bytes()));
+    assert!(monitor.log().contains("all is lost"), "{}", monitor.log());
+    assert_eq!(monitor.complaints(), Vec::<String>::new());
 }
 
 #[test]
@@ -126,94 +138,9 @@ fn a_crash_context_of_garbage_yields_a_dump_or_the_reason_why_not() {
             }
             None => assert!(!record["failed"].as_array().unwrap().is_empty(), "{record}"),
         }
-        assert_serves(&sandbox);
+        monitor.assert_serves(&sandbox);
         sandbox.dump_files().into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
         sandbox.record_files().into_iter().for_each(|file| std::fs::remove_file(file).unwrap());
     }
     assert!(!monitor.log().contains("panicked") && !monitor.log().contains("ended by signal"), "{}", monitor.log());
-}
-
-#[test]
-fn two_thousand_silent_connections_keep_out_new_hosts_while_they_last_and_no_others() {
-    const PEERS: usize = 2000;
-    const SESSIONS_MAX: usize = 1024;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.maximum.is_some_and(|maximum| maximum < 2 * PEERS as u64) {
-        return common::skip(&format!("{limit:?} leaves no room for {PEERS} connections"));
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
-    let sandbox = Sandbox::new();
-    let _monitor = Monitor::start(&sandbox);
-    let mut early = Host::c().start(&sandbox, &["wait", "segv"]);
-    early.wait_for("ready");
-
-    let peers: Vec<Peer> = (0..PEERS).map(|_| Peer::connect(&sandbox.socket())).collect();
-    let served = peers.iter().filter(|peer| peer.is_served()).count();
-    // A host has two connections.
-    assert_eq!(served, SESSIONS_MAX - 2);
-    let refused = Host::c().run(&sandbox, &["segv"]);
-    assert_eq!(refused.said("status "), crash_monitor::CM_ERR_SOCKET.to_string());
-    assert!(refused.said("message ").contains("too many hosts"), "{refused:?}");
-    early.go_on();
-    let early = early.end();
-    assert_eq!(early.signal(), Some(libc::SIGSEGV));
-    sandbox.dump_of(early.pid).check_basics(&Host::c().path, early.pid);
-
-    drop(peers);
-    assert_serves(&sandbox);
-}
-
-#[test]
-fn connections_beyond_the_monitors_descriptors_do_not_keep_it_busy() {
-    let sandbox = Sandbox::new();
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(Monitor::program());
-    let monitor = Monitor::start_by(&sandbox, command);
-    let mut early = Host::c().start(&sandbox, &["wait", "segv"]);
-    early.wait_for("ready");
-    let peers: Vec<Peer> = (0..100).map(|_| Peer::connect(&sandbox.socket())).collect();
-    assert!(peers.iter().filter(|peer| peer.is_served()).count() < 64);
-    assert!(monitor.complaints().len() <= peers.len(), "{} lines", monitor.complaints().len());
-    early.go_on();
-    let early = early.end();
-    sandbox.dump_of(early.pid).check_basics(&Host::c().path, early.pid);
-    drop(peers);
-    assert_serves(&sandbox);
-}
-
-#[test]
-fn a_peer_that_reads_no_answers_loses_its_connection() {
-    let sandbox = Sandbox::new();
-    let monitor = Monitor::start(&sandbox);
-    let deaf = Peer::connect(&sandbox.socket());
-    let mut sent = 0;
-    while deaf.send(&frame(peer::PING, &[])).is_ok() {
-        sent += 1;
-        assert!(sent < 1_000_000, "it is still served");
-    }
-    let complaints = monitor.complaints();
-    assert!(complaints.len() == 1 && complaints[0].contains("cannot answer"), "{complaints:?}");
-    assert_serves(&sandbox);
-    assert_eq!(monitor.complaints().len(), 1);
-}
-
-#[test]
-fn a_peer_that_reports_crash_upon_crash_delays_nobody_else() {
-    let sandbox = Sandbox::new();
-    let monitor = Monitor::start(&sandbox);
-    let mut early = Host::c().start(&sandbox, &["wait", "segv"]);
-    early.wait_for("ready");
-    let flood = Peer::connect(&sandbox.socket());
-    let message = frame(peer::CRASH, peer::crash_context(std::process::id(), 0).as_bytes());
-    let mut sent = 0;
-    while flood.send(&message).is_ok() {
-        sent += 1;
-        assert!(sent < 10_000, "it is still served");
-    }
-    early.go_on();
-    let early = early.end();
-    assert!(early.took < Duration::from_secs(2), "took {:?}: it had to wait for its turn", early.took);
-    sandbox.dump_of(early.pid).check_basics(&Host::c().path, early.pid);
-    let complaints = monitor.complaints();
-    assert!(complaints.len() == 1 && complaints[0].contains("another request"), "{complaints:?}");
 }

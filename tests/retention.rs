@@ -2,8 +2,9 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use common::{Host, Sandbox};
 
@@ -43,14 +44,21 @@ fn the_newest_stay_up_to_the_number_asked_for() {
 
 #[test]
 fn the_newest_stay_up_to_the_bytes_asked_for() {
+    const MIB: u64 = 1 << 20;
     let sandbox = Sandbox::new();
-    let first = crash(&sandbox, 1, "100", "1000000000");
-    let size: u64 = sandbox.files().iter().map(|path| path.metadata().unwrap().len()).sum();
-    // Room for two and a half; their sizes differ by a few bytes.
-    let limit = (size * 5 / 2).to_string();
-    let others = crash(&sandbox, 4, "100", &limit);
-    assert_eq!(pids(sandbox.dump_files()), sorted(&others[2..]), "of {first:?} and {others:?}");
-    assert_eq!(pids(sandbox.record_files()), sorted(&others[2..]));
+    fs::create_dir(sandbox.dumps()).unwrap();
+    // Three older reports of which two and a new one fit.
+    for (pid, hours) in [(1, 3), (2, 2), (3, 1)] {
+        for (extension, size) in [("dmp", 10 * MIB), ("json", 500)] {
+            let path = sandbox.dumps().join(format!("other-app-1000-{pid}.{extension}"));
+            let file = File::create(path).unwrap();
+            file.set_len(size).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();
+        }
+    }
+    let crashed = crash(&sandbox, 1, "100", &(25 * MIB).to_string());
+    assert_eq!(pids(sandbox.dump_files()), sorted(&[2, 3, crashed[0]]));
+    assert_eq!(pids(sandbox.record_files()), sorted(&[2, 3, crashed[0]]));
 }
 
 #[test]

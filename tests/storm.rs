@@ -3,8 +3,9 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use common::peer::{self, Peer, frame};
 use common::{Dump, Host, Monitor, Running, Sandbox};
@@ -44,9 +45,6 @@ fn hosts_that_crash_at_the_same_instant_get_a_dump_each() {
 
     let files = sandbox.files();
     assert_eq!(files.len(), 2 * HOSTS, "a dump and a record each, and nothing else: {files:?}");
-    for file in files {
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o600, "{}", file.display());
-    }
 }
 
 /// Reads every file that was not there at the last look.
@@ -83,7 +81,10 @@ fn a_file_is_whole_as_soon_as_it_has_its_name() {
 fn crashes_of_one_process_in_one_second_leave_a_dump_each() {
     const CRASHES: usize = 12;
     let sandbox = Sandbox::new();
-    let _monitor = Monitor::start(&sandbox);
+    // With every permission left to the files themselves.
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 0; exec \"$@\"", "sh"]).arg(Monitor::program());
+    let _monitor = Monitor::start_by(&sandbox, command);
     let me = std::process::id();
     let message = frame(peer::CRASH, peer::crash_context(me, 0).as_bytes());
     let peers: Vec<_> = (0..CRASHES).map(|_| Peer::connect(&sandbox.socket())).collect();
@@ -97,7 +98,10 @@ fn crashes_of_one_process_in_one_second_leave_a_dump_each() {
     assert_eq!(dumps.len(), CRASHES, "{dumps:?}");
     for dump in &dumps {
         Dump::read(dump);
-        assert!(dump.with_extension("json").exists(), "the record of {}", dump.display());
+        for file in [dump, &dump.with_extension("json")] {
+            let mode = file.metadata().unwrap_or_else(|error| panic!("{}: {error}", file.display())).mode();
+            assert_eq!(mode & 0o7777, 0o600, "{}", file.display());
+        }
     }
     let stem = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
     let second = |path: &PathBuf| stem(path).split('-').nth(1).unwrap().to_owned();

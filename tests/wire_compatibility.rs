@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
-use common::peer::{self, Peer, frame};
+use common::peer::{self, Peer, frame, numbers};
 use common::{Dump, Host, Monitor, Running, Sandbox};
 use crash_handler::{CrashEventResult, CrashHandler, make_crash_event};
 use minidumper::{Client, LoopAction, MinidumpBinary, Server, ServerHandler, SocketName};
@@ -126,9 +126,8 @@ fn a_hello_of_another_version_is_answered_and_refused() {
     let monitor = Monitor::start(&sandbox);
     let peer = Peer::connect(&sandbox.socket());
     // What follows the version may be laid out in any way.
-    peer.send(&frame(peer::HELLO, &[&2_u32.to_ne_bytes()[..], b"who knows"].concat())).unwrap();
-    let (version, verdict) = (1_u32.to_ne_bytes(), 1_u32.to_ne_bytes());
-    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &[version, verdict].concat())));
+    peer.send(&frame(peer::HELLO, &[&numbers(&[2])[..], b"who knows"].concat())).unwrap();
+    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[1, 1]))));
     assert_eq!(peer.receive(), None);
     let complaints = monitor.complaints();
     assert!(complaints.len() == 1 && complaints[0].contains("version 2, we speak 1"), "{complaints:?}");
@@ -156,8 +155,7 @@ fn with_fake_monitor(answer: Vec<u8>) -> (i32, String) {
 
 #[test]
 fn a_monitor_of_another_version_is_named_with_both_versions() {
-    let payload = [99_u32.to_ne_bytes(), 1_u32.to_ne_bytes()].concat();
-    let (status, message) = with_fake_monitor(frame(peer::WELCOME, &payload));
+    let (status, message) = with_fake_monitor(frame(peer::WELCOME, &numbers(&[99, 1])));
     assert_eq!(status, crash_monitor::CM_ERR_MONITOR_VERSION, "{message}");
     for word in ["protocol version 99", "this library version 1"] {
         assert!(message.contains(word), "{word:?} in {message:?}");

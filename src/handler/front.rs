@@ -97,13 +97,13 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
             raw::wake_all(&REPORTED);
         }
         Claim::Other => {
-            let reported = wait_for_report(Deadline::after(frozen.deadline + WAIT_BEYOND_REPORT));
-            if reported {
+            if wait_for_report(Deadline::after(frozen.deadline + WAIT_BEYOND_REPORT)) {
                 raw::sleep_until(Deadline::after(WAIT_BEYOND_REPORT));
+                leave_to_those_below(frozen, signal, info, context);
             } else {
                 signals::set_default(signal);
+                come_again(signal, info);
             }
-            come_again(signal, info);
         }
         // We have reported and are called once more, by a handler set after ours.
         Claim::Again => leave_to_those_below(frozen, signal, info, context),

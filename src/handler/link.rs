@@ -21,6 +21,10 @@ impl Link {
 
     /// A new link to the monitor that listens now.
     pub(super) fn connect(frozen: &Frozen, deadline: Deadline) -> SysResult<Self> {
+        // It is broken or our parent's, and its number may be the only one to be had.
+        if raw::identity(frozen.link.fd) == Ok(frozen.link.identity) {
+            raw::close(frozen.link.fd);
+        }
         let fd = raw::connect(&frozen.address, deadline)?.into_raw_fd();
         let peer = raw::peer_credentials(fd)?;
         if peer.uid != frozen.uid {

@@ -42,15 +42,16 @@ impl Log for Sink {
         if !self.enabled(record.metadata()) {
             return;
         }
+        // What a host says must not make lines of its own.
+        let message = record.args().to_string().replace(char::is_control, "\u{fffd}");
         let line = format!(
-            "{} {:5} crash-monitor[{}] {}\n",
+            "{} {:5} crash-monitor[{}] {message}\n",
             process::utc(SystemTime::now()),
             record.level(),
             std::process::id(),
-            record.args()
         );
         if let Some(callback) = callbacks::log() {
-            callback(record.level() as u32, &record.args().to_string());
+            callback(record.level() as u32, &message);
         }
         // One write a line, so that the lines of the monitor and of its dumpers do not mix. A log that cannot be
         // written has nowhere to say so.

@@ -10,6 +10,7 @@ use minidump_writer::crash_context::CrashContext;
 
 use super::extras::Extra;
 use super::retention::Limits;
+use crate::limits;
 use crate::wire::{self, Contents, Hello, Malformed, Reader, Role, Verdict};
 
 /// A connection and the process that opened it.
@@ -115,7 +116,8 @@ fn whole<'a>(payload: &'a [u8], read: fn(&mut Reader<'a>) -> Option<Action>) -> 
 
 fn dump(rest: &mut Reader<'_>) -> Option<Action> {
     let tid = i32::try_from(rest.number()?).ok()?;
-    Some(Action::Dump { tid, reason: text(rest)? })
+    let reason = text(rest).filter(|reason| reason.len() <= limits::REASON)?;
+    Some(Action::Dump { tid, reason })
 }
 
 fn annotation(rest: &mut Reader<'_>) -> Option<Action> {

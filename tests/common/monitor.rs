@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::{PATIENCE, Sandbox, dist, process};
+use super::{Host, PATIENCE, Sandbox, dist, process};
 
 /// Waits, without a fixed time, until `condition` holds; fails the test after [`PATIENCE`].
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -80,19 +80,30 @@ impl Monitor {
     /// The lines of the log that are warnings or errors.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.log();
-        let complaints = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR "));
+        let level =
+            |line: &&str| line.split_whitespace().nth(1).is_some_and(|level| ["WARN", "ERROR"].contains(&level));
+        let complaints = log.lines().filter(level);
         complaints.map(str::to_owned).collect()
     }
 
-    /// Waits until a child of the monitor has stopped process `host` to dump it; gives the child.
+    /// A new host crashes and gets its dump, from this monitor.
+    pub fn assert_serves(&self, sandbox: &Sandbox) {
+        assert_eq!(sandbox.monitor_pid(), Some(self.pid()));
+        let ended = Host::c().run(sandbox, &["segv"]);
+        assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+        sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
+    }
+
+    /// Waits until a child of the monitor has attached itself to every thread of process `host`; gives the child.
     pub fn wait_for_dumper_of(&self, host: u32) -> u32 {
-        let mut dumper = 0;
+        let mut dumper = None;
         wait_until("a dumper to hold the host", || {
-            let tracer = process::status(host, "TracerPid").and_then(|pid| pid.parse().ok()).unwrap_or(0);
-            dumper = tracer;
-            process::children(self.pid()).contains(&tracer)
+            let tracers = process::tracers(host);
+            let mut children = process::children(self.pid()).into_iter();
+            dumper = children.find(|child| tracers.iter().all(|tracer| tracer == child));
+            dumper.is_some()
         });
-        dumper
+        dumper.expect("just found")
     }
 }
 

@@ -19,6 +19,12 @@ pub const PID: u32 = 4;
 pub const HELLO: u32 = 5;
 pub const WELCOME: u32 = 6;
 pub const GOODBYE: u32 = 7;
+pub const DUMP: u32 = 8;
+pub const DUMPED: u32 = 9;
+pub const ANNOTATION: u32 = 10;
+pub const ATTACHMENT: u32 = 11;
+pub const MEMORY: u32 = 12;
+pub const HEARTBEAT: u32 = 13;
 
 /// A connection of this test process.
 pub struct Peer {
@@ -84,9 +90,19 @@ pub fn frame(kind: u32, payload: &[u8]) -> Vec<u8> {
 
 /// The payload of a hello of protocol version 1.
 pub fn hello(role: u32, dump_dir: &[u8], app_name: &[u8]) -> Vec<u8> {
-    let numbers = [1, role, 100, 1 << 30, 0, 10_000].map(u32::to_ne_bytes).concat();
-    let string = |bytes: &[u8]| [&(bytes.len() as u32).to_ne_bytes(), bytes].concat();
+    // 100 files and 1 GiB are kept, nothing more is wanted in dumps, and the deadline is 10 s.
+    let numbers = numbers(&[1, role, 100, 0, 10_000, 1 << 30, 0]);
     [numbers, string(dump_dir), string(app_name)].concat()
+}
+
+/// Numbers as payloads hold them; one of 64 bits is two, the low half first.
+pub fn numbers(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
+}
+
+/// A string as payloads hold it.
+pub fn string(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u32).to_ne_bytes(), bytes].concat()
 }
 
 /// A crash context of process `pid` whose every other byte is `filling`.

@@ -15,6 +15,13 @@ pub fn status(pid: u32, name: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(|rest| rest.trim().to_owned())
 }
 
+/// The tracer of each thread of a process, 0 for none.
+pub fn tracers(pid: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let tids = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    tids.filter_map(|tid: u32| status(tid, "TracerPid")?.parse().ok()).collect()
+}
+
 /// Whether the process runs. A monitor that has ended may be a zombie for long where a container's init does not wait.
 pub fn is_alive(pid: u32) -> bool {
     stat(pid, 3).is_some_and(|state| state != "Z" && state != "X")

@@ -55,7 +55,8 @@ NOINLINE MAYBE_UNUSED static void crash_segv(void) { *(volatile int *)0xdead000 
 NOINLINE MAYBE_UNUSED static void crash_bus(void) {
     /* Beyond the end of a file is no memory (mmap(2)). */
     char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(tmpfile()), 0);
-    *(volatile char *)page = 1;
+    say("address %p", (void *)(page + 8));
+    *(volatile char *)(page + 8) = 1;
 }
 
 NOINLINE MAYBE_UNUSED static void crash_fpe(volatile int zero) {

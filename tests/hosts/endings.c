@@ -1,14 +1,14 @@
-/* A C host that ends without a crash, in the way that its KIND says, once it has read a line. See host.h. */
-#define _GNU_SOURCE
-#include "host.h"
-#include <string.h>
+/* A host that ends without a crash, in the way that its KIND says, once it has read a line. Usage: endings DUMP_DIR - KIND
+ * [STATUS], see crash.h
+ */
+#include "crash.h"
 
 int main(int argc, char **argv) {
     if (argc < 4)
         return 2;
     const char *kind = argv[3];
     int status = argc > 4 ? atoi(argv[4]) : 0;
-    check(cm_install(argv[1], strcmp(argv[2], "-") ? argv[2] : NULL));
+    check(cm_install(argv[1], NULL));
     ready();
     wait_for_line();
     if (!strcmp(kind, "return"))

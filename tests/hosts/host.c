@@ -1,71 +1,14 @@
 /* The C host that the tests crash, in the way that its KIND says; some kinds wait for a line on standard input first.
- * See host.h. */
-#define _GNU_SOURCE
-#include "host.h"
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdint.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
+ * Usage: host DUMP_DIR SOCKET KIND [ARGUMENT], where SOCKET "-" means NULL; see crash.h
+ */
+#include "crash.h"
 
 static const char *dump_dir, *socket_path, *kind, *argument;
 
-static void say(const char *text) {
-    printf("%s\n", text);
-    fflush(stdout);
-}
-
-NOINLINE void crash_bus(void) {
-    /* Beyond the end of a file is no memory (mmap(2)). */
-    char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fileno(tmpfile()), 0);
-    printf("address %p\n", (void *)(page + 8));
-    fflush(stdout);
-    *(volatile char *)(page + 8) = 1;
-}
-
-NOINLINE void crash_fpe(volatile int zero) {
-    volatile int quotient = 7 / zero;
-    (void)quotient;
-}
-
-NOINLINE void crash_ill(void) { __asm__ volatile("ud2"); }
-
-NOINLINE void crash_trap(void) { __asm__ volatile("int3"); }
-
-NOINLINE int overflow(volatile int depth) {
-    volatile char frame[256];
-    frame[0] = (char)depth;
-    return overflow(depth + 1) + frame[0];
-}
-
-static void crash(const char *how) {
-    if (!strcmp(how, "segv"))
-        crash_segv();
-    else if (!strcmp(how, "bus"))
-        crash_bus();
-    else if (!strcmp(how, "fpe"))
-        crash_fpe(0);
-    else if (!strcmp(how, "ill"))
-        crash_ill();
-    else if (!strcmp(how, "trap"))
-        crash_trap();
-    else if (!strcmp(how, "abort"))
-        abort();
-    else if (!strcmp(how, "overflow"))
-        overflow(0);
-    else if (!strcmp(how, "sent"))
-        kill(getpid(), SIGSEGV);
-    fprintf(stderr, "survived %s\n", how);
-    exit(4);
-}
-
-static void *crash_in_thread(void *with_stack) {
-    if (with_stack)
-        check(cm_thread_init());
+/* Crashes in a thread of its own, which has no alternate stack. */
+static void *crash_in_bare_thread(void *how) {
     ready();
-    crash(argument);
+    crash(how);
     return NULL;
 }
 
@@ -74,12 +17,6 @@ static void *idle_thread(void *barrier) {
     while (pause())
         ;
     return NULL;
-}
-
-static void run_thread(void *(*body)(void *), const char *data) {
-    pthread_t thread;
-    pthread_create(&thread, NULL, body, (void *)data);
-    pthread_join(thread, NULL);
 }
 
 static void on_signal(int signal, siginfo_t *info, void *context) {
@@ -155,7 +92,7 @@ int main(int argc, char **argv) {
         crash(argument);
     }
     if (!strcmp(kind, "keep")) {
-        /* So many files, so many bytes. */
+        /* So many dumps, so many bytes. */
         cm_config *config = cm_config_new(dump_dir, socket_path);
         if (!config || argc < 6)
             return 2;
@@ -185,7 +122,7 @@ int main(int argc, char **argv) {
     } else if (!strcmp(kind, "thread")) {
         run_thread(crash_in_thread, argument);
     } else if (!strcmp(kind, "bare-thread")) {
-        run_thread(crash_in_thread, NULL);
+        run_thread(crash_in_bare_thread, argument);
     } else if (!strcmp(kind, "crowd")) {
         enum { CROWD = 20 };
         pthread_barrier_t barrier;

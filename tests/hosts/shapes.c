@@ -1,10 +1,6 @@
-/* A C host of an odd shape, which its KIND says. See host.h. */
-#define _GNU_SOURCE
-#include "host.h"
+/* A host of an odd shape, which its KIND says. Usage: shapes DUMP_DIR - KIND [ARGUMENT], see crash.h */
+#include "crash.h"
 #include <dlfcn.h>
-#include <pthread.h>
-#include <signal.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <ucontext.h>
 
@@ -103,7 +99,7 @@ int main(int argc, char **argv) {
         return 2;
     const char *kind = argv[3];
     const size_t stack = 1 << 20;
-    cm_config *config = cm_config_new(argv[1], strcmp(argv[2], "-") ? argv[2] : NULL);
+    cm_config *config = cm_config_new(argv[1], NULL);
     if (!config)
         return 2;
     if (!strcmp(kind, "unstoppable"))
