@@ -144,7 +144,9 @@ impl Sandbox {
 
     /// Waits until the last monitor has gone and left nothing but dumps.
     pub fn wait_for_monitors_end(&self) {
-        wait_until("the monitor to end", || !self.socket().exists());
+        // The lock file beside the socket goes last.
+        let lock = self.dumps().join("monitor.sock.lock");
+        wait_until("the monitor to end", || !self.socket().exists() && !lock.exists());
     }
 }
 
