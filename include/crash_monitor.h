@@ -524,10 +524,12 @@ cm_status cm_set_annotation(const char *key,
 
 /**
  * Has a file, such as the program's log, copied beside every later dump, as `<dump's name>.<file's name>`: as it is
- * when the dump is written, at most its first 64 MiB.
+ * when the dump is written; after a crash also what it gets until the process has ended, for up to 3 seconds, from the
+ * handlers that were there before. At most its first 64 MiB; an empty file is left out.
  *
  * `path`: a path in the file system's own bytes; copied, and made absolute at once. The file need not be there yet. There
- * can be 16 files; the same one twice counts once.
+ * can be 16 files; the same one twice counts once. An open file without a name on disk, such as one of
+ * memfd_create(2), is given as `/proc/<pid>/fd/<descriptor>`, and its copy has the name of what is open there.
  * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` or `CM_ERR_LIMIT`, and then nothing has changed;
  * or, where the monitor has gone and could not be replaced, an error of `cm_install`: then the file is kept in mind and
  * told to the next monitor.

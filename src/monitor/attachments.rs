@@ -2,29 +2,107 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Take};
 use std::path::{Path, PathBuf};
 
 use super::dump_file::NewFile;
 use crate::limits;
 
-/// A file and what became of it: the copy's name, or why there is none.
-pub(super) type Copied = (PathBuf, Result<String, String>);
+/// Names that a copy must not have, since the dump and the record have them.
+const TAKEN: [&str; 2] = ["dmp", "json"];
 
-/// Copies the files to `<stem>.<name>` in the dump directory, at most 64 MiB of each.
-pub(super) fn copy(files: &BTreeSet<PathBuf>, directory: &Path, stem: &str) -> Vec<Copied> {
-    let one = |path: &PathBuf| (path.clone(), copy_one(path, directory, stem).map_err(|error| error.to_string()));
-    files.iter().map(one).collect()
+/// The attachments of one dump, copied to `<stem>.<name>` in the dump directory.
+pub(super) struct Attachments {
+    all: Vec<Attachment>,
+    directory: PathBuf,
+    stem: String,
 }
 
-fn copy_one(path: &Path, directory: &Path, stem: &str) -> io::Result<String> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
-    // Not followed: a pipe or device would block.
+struct Attachment {
+    /// As the host gave it.
+    path: PathBuf,
+    /// The file, open since it was there, at the end of what has been copied, at most 64 MiB of it; and its name.
+    source: Option<(Take<File>, String)>,
+    /// The copy and its name, once there was something to copy.
+    copy: Option<(File, String)>,
+    failure: Option<String>,
+}
+
+impl Attachments {
+    /// Copies the files as they are now.
+    pub(super) fn copy(files: &BTreeSet<PathBuf>, directory: &Path, stem: &str) -> Self {
+        let one = |path: &PathBuf| Attachment { path: path.clone(), source: None, copy: None, failure: None };
+        let all = files.iter().map(one).collect();
+        let mut attachments = Self { all, directory: directory.to_owned(), stem: stem.to_owned() };
+        attachments.copy_what_is_new();
+        attachments
+    }
+
+    /// Copies what the files have got since, and those that were not there or empty before.
+    pub(super) fn copy_what_is_new(&mut self) {
+        for at in 0..self.all.len() {
+            let names: Vec<String> = self.names().collect();
+            let free =
+                |name: &String| !TAKEN.contains(&name.as_str()) && !names.contains(&format!("{}.{name}", self.stem));
+            let copied = self.all[at].copy_what_is_new(&self.directory, &self.stem, free);
+            self.all[at].failure = copied.err().map(|error| error.to_string());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// The names of the copies.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.all.iter().filter_map(|attachment| attachment.copy.as_ref()).map(|(_, name)| name.clone())
+    }
+
+    /// What could not be copied, and why.
+    pub(super) fn failures(&self) -> impl Iterator<Item = String> {
+        let failure = |of: &Attachment| Some(format!("attachment {}: {}", of.path.display(), of.failure.as_ref()?));
+        self.all.iter().filter_map(failure)
+    }
+}
+
+impl Attachment {
+    fn copy_what_is_new(&mut self, directory: &Path, stem: &str, free: impl Fn(&String) -> bool) -> io::Result<()> {
+        let (source, name) = match &mut self.source {
+            Some(source) => source,
+            None => self.source.insert((open(&self.path)?, name(&self.path)?)),
+        };
+        if let Some((copy, _)) = &mut self.copy {
+            io::copy(source, copy)?;
+            return Ok(());
+        }
+        let mut new = NewFile::create(directory, stem)?;
+        if io::copy(source, &mut new.file)? > 0 {
+            let numbered = (2..=limits::ATTACHMENTS + TAKEN.len()).map(|number| format!("{number}.{name}"));
+            let free_name = std::iter::once(name.clone()).chain(numbered).find(free);
+            let (copy, path) = new.publish(free_name.as_ref().unwrap_or(name))?;
+            self.copy = Some((copy, path.file_name().unwrap_or_default().to_string_lossy().into_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<Take<File>> {
+    // Looked at first: to open a pipe or a device may block.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    let mut copy = NewFile::create(directory, stem)?;
-    io::copy(&mut File::open(path)?.take(limits::ATTACHMENT_BYTES), &mut copy.file)?;
-    let (_, path) = copy.publish(&name)?;
-    Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    Ok(File::open(path)?.take(limits::ATTACHMENT_BYTES))
+}
+
+/// The file's name. Of one that is given as a descriptor, `/proc/PID/fd/N`, the name of what is open there, which may have
+/// none in any directory: the kernel writes ` (deleted)` behind it, and `memfd:` before that of a memfd_create(2).
+fn name(path: &Path) -> io::Result<String> {
+    let is_descriptor = path.starts_with("/proc") && path.parent().is_some_and(|parent| parent.ends_with("fd"));
+    let file = if is_descriptor { path.read_link()? } else { path.to_owned() };
+    let name = file.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
+    if !is_descriptor {
+        return Ok(name);
+    }
+    let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
+    Ok(name.strip_prefix("memfd:").unwrap_or(name).to_owned())
 }

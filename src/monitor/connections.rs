@@ -74,14 +74,13 @@ impl Monitor {
             host.sessions += 1;
             return;
         }
-        let pidfd = rustix::process::Pid::from_raw(peer.pid)
-            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
+        let pidfd = process::pidfd(peer.pid);
         if let Some(pidfd) = &pidfd {
             self.watch(pidfd.as_fd(), Token::Host(peer.pid));
         }
-        let info = ProcessInfo::read(peer.pid);
         let extras = Extras::default();
-        let host = Host { pidfd, description: None, sessions: 1, info, accounted_for: false, extras, heartbeat: None };
+        let host =
+            Host { pidfd, description: None, sessions: 1, info: None, accounted_for: false, extras, heartbeat: None };
         self.hosts.insert(peer.pid, host);
         log::info!("process {} connected", peer.pid);
     }
@@ -132,13 +131,15 @@ impl Monitor {
             Action::None => {}
             Action::Reply(bytes) => self.reply(id, &bytes),
             Action::Describe(description, bytes) => {
-                if let Some(host) = self.hosts.get_mut(&pid) {
-                    host.description = Some(description);
-                    // It may have said goodbye before, and installed once more.
-                    host.accounted_for = false;
-                }
+                // First the answer, for which its install waits.
                 if !bytes.is_empty() {
                     self.reply(id, &bytes);
+                }
+                if let Some(host) = self.hosts.get_mut(&pid) {
+                    host.description = Some(description);
+                    host.info.get_or_insert_with(|| ProcessInfo::read(pid));
+                    // It may have said goodbye before, and installed once more.
+                    host.accounted_for = false;
                 }
             }
             Action::Crash(_) | Action::Dump { .. } if self.owes_an_answer(id) => {
@@ -205,7 +206,8 @@ impl Monitor {
         let host = self.hosts.get(&pid);
         let description = host.and_then(|host| host.description.clone()).unwrap_or_else(|| self.default.clone());
         let extras = host.map(|host| host.extras.clone()).unwrap_or_default();
-        self.queue.push_back(Job { pid, description, extras, work });
+        let info = host.and_then(|host| host.info.clone());
+        self.queue.push_back(Job { pid, description, extras, info, work });
     }
 
     fn end_session(&mut self, id: u64) {
@@ -229,8 +231,7 @@ impl Monitor {
             process_info::wait_status_of_zombie(pid).or_else(|| host.pidfd.as_ref().and_then(process::wait_status));
         if !host.accounted_for && host.description.is_some() && status != Some(0) {
             log::warn!("process {pid} ended without a word, wait status {status:?}");
-            let work = Work::Death { info: host.info.clone(), status };
-            self.enqueue(pid, work);
+            self.enqueue(pid, Work::Death { status });
         }
         let of_host = self.sessions.iter().filter(|(_, session)| session.pid == pid).map(|(id, _)| *id);
         for id in of_host.collect::<Vec<_>>() {

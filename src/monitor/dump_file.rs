@@ -49,6 +49,12 @@ impl NewFile {
         }
         Err(io::Error::other(format!("{COUNTER_MAX} files named {}.{extension} exist already", self.stem)))
     }
+
+    /// Puts the whole file in the place of the one at `path`.
+    pub(super) fn replace(self, path: &Path) -> io::Result<(File, PathBuf)> {
+        std::fs::rename(&self.temporary, path)?;
+        Ok((self.file.try_clone()?, path.to_owned()))
+    }
 }
 
 impl Drop for NewFile {

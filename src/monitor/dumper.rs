@@ -25,6 +25,8 @@ pub(super) struct Job {
     pub pid: i32,
     pub description: Description,
     pub extras: Extras,
+    /// What /proc said of the host when it said hello; None for one that did not.
+    pub info: Option<ProcessInfo>,
     pub work: Work,
 }
 
@@ -34,7 +36,7 @@ pub(super) enum Work {
     /// The record of a dump whose dumper, this child, has ended without a result.
     Lost { session: Option<u64>, tid: i32, cause: Cause, dumper: i32, reason: String },
     /// The record of a host that ended without a word, with its wait status where that is known.
-    Death { info: ProcessInfo, status: Option<i32> },
+    Death { status: Option<i32> },
 }
 
 impl Job {

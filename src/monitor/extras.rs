@@ -22,23 +22,37 @@ pub(super) struct Extras {
 }
 
 impl Extras {
-    /// Takes one in; false where that breaks a limit which an honest host has kept itself.
+    /// Takes one in; false, and then nothing has changed, where that breaks a limit which an honest host has kept itself.
     pub(super) fn take(&mut self, extra: Extra) -> bool {
         match extra {
             Extra::Annotation { key, value: None } => _ = self.annotations.remove(&key),
             Extra::Annotation { key, value: Some(value) } => {
-                if key.len() > limits::ANNOTATION_KEY || value.len() > limits::ANNOTATION_VALUE {
+                let fits = key.len() <= limits::ANNOTATION_KEY && value.len() <= limits::ANNOTATION_VALUE;
+                if !fits || is_full(self.annotations.len(), self.annotations.contains_key(&key), limits::ANNOTATIONS) {
                     return false;
                 }
                 self.annotations.insert(key, value);
             }
-            Extra::Attachment(path) => _ = self.attachments.insert(path),
+            Extra::Attachment(path) => {
+                if is_full(self.attachments.len(), self.attachments.contains(&path), limits::ATTACHMENTS) {
+                    return false;
+                }
+                self.attachments.insert(path);
+            }
             Extra::Memory { start, length: 0 } => _ = self.memory.remove(&start),
-            Extra::Memory { start, length } => _ = self.memory.insert(start, length),
+            Extra::Memory { start, length } => {
+                let fits = length <= limits::MEMORY_RANGE as u64;
+                if !fits || is_full(self.memory.len(), self.memory.contains_key(&start), limits::MEMORY_RANGES) {
+                    return false;
+                }
+                self.memory.insert(start, length);
+            }
         }
-        self.annotations.len() <= limits::ANNOTATIONS
-            && self.attachments.len() <= limits::ATTACHMENTS
-            && self.memory.len() <= limits::MEMORY_RANGES
-            && self.memory.values().all(|length| *length <= limits::MEMORY_RANGE as u64)
+        true
     }
+}
+
+/// Whether there is no room for one more that is not there yet.
+fn is_full(count: usize, is_there: bool, limit: usize) -> bool {
+    !is_there && count >= limit
 }

@@ -16,8 +16,8 @@ pub(super) struct Host {
     pub description: Option<Description>,
     /// How many connections it has open.
     pub sessions: usize,
-    /// What its record will say, should it end without a word; read while it can be.
-    pub info: ProcessInfo,
+    /// What its records will say of it, of a host with a description; read while it can be.
+    pub info: Option<ProcessInfo>,
     /// It said goodbye, or reported a crash: its end is no news.
     pub accounted_for: bool,
     pub extras: Extras,

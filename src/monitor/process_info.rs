@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A host as its record describes it. Each part is None where it cannot be read, as when the host is gone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct ProcessInfo {
     pub executable: Option<String>,
     pub command_line: Option<Vec<String>>,

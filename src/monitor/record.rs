@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use minidump_writer::crash_context::CrashContext;
 use serde_json::{Value, json};
 
-use super::attachments::Copied;
+use super::attachments::Attachments;
 use super::dump::Made;
 use super::dumper::{Cause, Job};
 use super::process_info::ProcessInfo;
@@ -28,13 +28,13 @@ pub(super) struct Report<'a> {
     pub job: &'a Job,
     pub tid: i32,
     pub cause: &'a Cause,
-    pub info: &'a ProcessInfo,
-    pub attachments: &'a [Copied],
+    pub info: ProcessInfo,
+    pub happened: SystemTime,
 }
 
 /// The record of a crash, a hang or a dump on demand; `dump` is the dump, or why there is none.
 pub(super) fn report(report: &Report<'_>, dump: Result<Dumped<'_>, &str>) -> Value {
-    let Report { job, tid, cause, info, attachments } = *report;
+    let Report { job, tid, cause, info, happened } = report;
     let kind = match cause {
         Cause::Crash(_) => "crash",
         Cause::Request(_) => "request",
@@ -47,14 +47,9 @@ pub(super) fn report(report: &Report<'_>, dump: Result<Dumped<'_>, &str>) -> Val
         Cause::Request(reason) => record["reason"] = json!(reason),
         Cause::Hang(silence) => record["silent_for_milliseconds"] = json!(silence.as_millis() as u64),
     }
-    record["happened"] = json!(utc(SystemTime::now()));
+    record["happened"] = json!(utc(*happened));
     record["annotations"] = json!(job.extras.annotations);
-    let copied = attachments.iter().filter_map(|(_, copy)| copy.as_ref().ok());
-    record["attachments"] = copied.cloned().collect();
-    let mut failed: Vec<String> = attachments
-        .iter()
-        .filter_map(|(path, copy)| Some(format!("attachment {}: {}", path.display(), copy.as_ref().err()?)))
-        .collect();
+    record["attachments"] = json!([]);
     match dump {
         Ok(Dumped { file_name, made, writing }) => {
             record["thread_name"] = json!(made.thread_name);
@@ -65,11 +60,19 @@ pub(super) fn report(report: &Report<'_>, dump: Result<Dumped<'_>, &str>) -> Val
                 "read": milliseconds(made.reading),
                 "write": milliseconds(writing),
             });
-            failed.extend_from_slice(&made.missing);
+            record["failed"] = json!(made.missing);
         }
-        Err(reason) => failed.push(reason.to_owned()),
+        Err(reason) => record["failed"] = json!([reason]),
     }
-    record["failed"] = json!(failed);
+    record
+}
+
+/// The same with what lies beside the dump, and what could not be put there.
+pub(super) fn with_attachments(mut record: Value, attachments: &Attachments) -> Value {
+    record["attachments"] = attachments.names().collect();
+    if let Some(failed) = record["failed"].as_array_mut() {
+        failed.extend(attachments.failures().map(Value::from));
+    }
     record
 }
 

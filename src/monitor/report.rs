@@ -2,46 +2,50 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::attachments::Attachments;
 use super::dump::{self, Subject};
 use super::dump_file::{self, NewFile};
 use super::dumper::{Cause, Job, Work};
 use super::process_info::ProcessInfo;
 use super::record::{self, Dumped};
 use super::session::Description;
-use super::{attachments, callbacks, retention};
+use super::{callbacks, retention};
+use crate::sys::process;
 
 type Outcome = Result<(File, PathBuf), String>;
 
+/// How long a crashed host's end is waited for, before its attachments are looked at for the last time: it has been told to
+/// go on, and the handlers that were there before ours may have something to write.
+const HOST_END: Duration = Duration::from_secs(3);
+
 /// Writes what the job asks for. `visible` is told the path, or why there is nothing, as soon as everything has its name
-/// and the host goes on; then the files are forced to the disk, old ones removed, and the program's own callback called.
+/// and the host goes on; then come last words of a crashed host, the files are forced to the disk, old ones removed, and
+/// the program's own callback called.
 pub(super) fn write(job: &Job, visible: impl FnOnce(Result<&Path, String>)) {
     let Description { dump_dir, app_name, retention, .. } = &job.description;
     let stem = dump_file::stem(app_name, job.pid);
     let (dump, record) = match &job.work {
         Work::Dump { tid, cause, .. } => {
-            let (dump, record) = dump_and_record(job, *tid, cause, &stem);
+            let (dump, record) = dump_and_record(job, *tid, cause, &stem, visible);
             (Some(dump), record)
         }
         Work::Lost { tid, cause, dumper, reason, .. } => {
             dump_file::remove_temporary(dump_dir, *dumper);
-            let info = ProcessInfo::read(job.pid);
-            let report = record::Report { job, tid: *tid, cause, info: &info, attachments: &[] };
-            (None, write_record(dump_dir, &stem, &record::report(&report, Err(reason))))
+            let record = write_record(dump_dir, &stem, &record::report(&subject(job, *tid, cause), Err(reason)));
+            tell(visible, &record);
+            (None, record)
         }
-        Work::Death { info, status } => {
-            (None, write_record(dump_dir, &stem, &record::death(app_name, job.pid, info, *status)))
+        Work::Death { status } => {
+            let info = job.info.clone().unwrap_or_default();
+            let record = write_record(dump_dir, &stem, &record::death(app_name, job.pid, &info, *status));
+            tell(visible, &record);
+            (None, record)
         }
     };
-    // Of a death, and of a dump that was lost, the record is all there is.
-    let outcome = dump.as_ref().unwrap_or(&record);
-    visible(outcome.as_ref().map(|(_, path)| path.as_path()).map_err(Clone::clone));
-    if let (Some(_), Err(reason)) = (&dump, &record) {
-        log::error!("process {}: {reason}", job.pid);
-    }
 
     let files = [dump.and_then(Result::ok), record.ok()];
     for (file, path) in files.iter().flatten() {
@@ -58,23 +62,55 @@ pub(super) fn write(job: &Job, visible: impl FnOnce(Result<&Path, String>)) {
     callbacks::written(dump.as_deref(), record.as_deref());
 }
 
+fn tell(visible: impl FnOnce(Result<&Path, String>), outcome: &Outcome) {
+    visible(outcome.as_ref().map(|(_, path)| path.as_path()).map_err(Clone::clone));
+}
+
+/// What the record is about. What /proc says of the host is read now, if it has not been before.
+fn subject<'a>(job: &'a Job, tid: i32, cause: &'a Cause) -> record::Report<'a> {
+    let info = job.info.clone().unwrap_or_else(|| ProcessInfo::read(job.pid));
+    record::Report { job, tid, cause, info, happened: SystemTime::now() }
+}
+
 /// Dump, attachments and record; or at least a record that says why there is no dump.
-fn dump_and_record(job: &Job, tid: i32, cause: &Cause, stem: &str) -> (Outcome, Outcome) {
+fn dump_and_record(
+    job: &Job,
+    tid: i32,
+    cause: &Cause,
+    stem: &str,
+    visible: impl FnOnce(Result<&Path, String>),
+) -> (Outcome, Outcome) {
     let directory = &job.description.dump_dir;
-    let info = ProcessInfo::read(job.pid);
+    let pidfd = process::pidfd(job.pid);
+    let subject = subject(job, tid, cause);
     let dumped = write_dump(job, tid, cause, stem);
     let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
-    let attachments = attachments::copy(&job.extras.attachments, directory, &stem);
+    let mut attachments = Attachments::copy(&job.extras.attachments, directory, &stem);
     let dump = match &dumped {
         Ok(WrittenDump { path, made, took, .. }) => {
             Ok(Dumped { file_name: name(path.file_name()), made, writing: *took })
         }
         Err(reason) => Err(reason.as_str()),
     };
-    let report = record::Report { job, tid, cause, info: &info, attachments: &attachments };
-    let record = write_record(directory, &stem, &record::report(&report, dump));
+    let description = record::report(&subject, dump);
+    let with_attachments = record::with_attachments(description.clone(), &attachments);
+    let mut record = write_record(directory, &stem, &with_attachments);
+    if let Err(reason) = &record {
+        log::error!("process {}: {reason}", job.pid);
+    }
     // With `made` goes the host's being stopped: it goes on before it is told that it may.
-    (dumped.map(|dumped| (dumped.file, dumped.path)), record)
+    let dump = dumped.map(|dumped| (dumped.file, dumped.path));
+    tell(visible, &dump);
+
+    if let (Cause::Crash(_), Some(pidfd), false) = (cause, pidfd, attachments.is_empty()) {
+        process::wait_for_end(&pidfd, HOST_END);
+        attachments.copy_what_is_new();
+        let now = record::with_attachments(description, &attachments);
+        if let Some(path) = record.as_ref().ok().map(|(_, path)| path.clone()).filter(|_| now != with_attachments) {
+            record = replace_record(&path, &stem, &now);
+        }
+    }
+    (dump, record)
 }
 
 struct WrittenDump {
@@ -91,7 +127,11 @@ fn write_dump(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<WrittenD
         Cause::Request(_) | Cause::Hang(_) => None,
     };
     let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
-    let made = dump::make(&Subject { pid: job.pid, tid, context, extras: &job.extras, contents: *contents })?;
+    let mut made = dump::make(&Subject { pid: job.pid, tid, context, extras: &job.extras, contents: *contents })?;
+    if context.is_none() {
+        // It lives on, and everything is read; a crashed one has nothing to do but wait.
+        made.release();
+    }
     let start = Instant::now();
     new.file.write_all(&made.bytes).map_err(|error| at("cannot write the dump", dump_dir, &error))?;
     let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", dump_dir, &error))?;
@@ -99,15 +139,28 @@ fn write_dump(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<WrittenD
 }
 
 fn write_record(directory: &Path, stem: &str, record: &serde_json::Value) -> Outcome {
-    let write = || {
-        let mut new = NewFile::create(directory, stem)?;
-        new.file.write_all(format!("{record:#}\n").as_bytes())?;
-        new.publish("json")
-    };
-    write().map_err(|error| at("cannot write a record", directory, &error))
+    let publish = |new: NewFile| new.publish("json");
+    put_record(directory, stem, record, publish).map_err(|error| at("cannot write a record", directory, &error))
 }
 
-fn at(what: &str, directory: &Path, error: &std::io::Error) -> String {
+fn replace_record(path: &Path, stem: &str, record: &serde_json::Value) -> Outcome {
+    let directory = path.parent().unwrap_or(path);
+    let replace = |new: NewFile| new.replace(path);
+    put_record(directory, stem, record, replace).map_err(|error| at("cannot rewrite a record", directory, &error))
+}
+
+fn put_record(
+    directory: &Path,
+    stem: &str,
+    record: &serde_json::Value,
+    put: impl FnOnce(NewFile) -> io::Result<(File, PathBuf)>,
+) -> io::Result<(File, PathBuf)> {
+    let mut new = NewFile::create(directory, stem)?;
+    new.file.write_all(format!("{record:#}\n").as_bytes())?;
+    put(new)
+}
+
+fn at(what: &str, directory: &Path, error: &io::Error) -> String {
     format!("{what} in {}: {error}", directory.display())
 }
 

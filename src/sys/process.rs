@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
-use rustix::event::EventfdFlags;
+use rustix::event::{EventfdFlags, PollFd, PollFlags};
 
 use super::raw;
 
@@ -110,6 +111,24 @@ fn close_all_but(keep: &[BorrowedFd<'_>]) {
 
 /// The exit code of a forked child whose work panicked.
 pub(crate) const PANICKED: u8 = 101;
+
+/// A descriptor that becomes readable when the process ends (pidfd_open(2)); None where it has been waited for, and on
+/// kernels before 5.3.
+pub(crate) fn pidfd(pid: i32) -> Option<OwnedFd> {
+    rustix::process::pidfd_open(rustix::process::Pid::from_raw(pid)?, rustix::process::PidfdFlags::empty()).ok()
+}
+
+/// Waits until a process ends, at most for a time.
+pub(crate) fn wait_for_end(pidfd: &OwnedFd, at_most: Duration) {
+    let mut ended = [PollFd::new(pidfd, PollFlags::IN)];
+    let deadline = Instant::now() + at_most;
+    let poll = || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        rustix::event::poll(&mut ended, Some(&left.try_into().unwrap_or_default()))
+    };
+    // Ended or not, the caller goes on.
+    let _ = rustix::io::retry_on_intr(poll);
+}
 
 /// How a process ended, by its pidfd: its wait status, once its parent has waited for it. Kernels before 6.15 do not say
 /// (`PIDFD_GET_INFO`, include/uapi/linux/pidfd.h).

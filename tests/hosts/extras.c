@@ -1,35 +1,8 @@
 /* The C host for what a program adds to its dumps. Usage: extras DUMP_DIR - KIND [ARGUMENT] */
-#define _GNU_SOURCE
-#include <crash_monitor.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "crash.h"
 
 static char treasure[] = "gold, silver and copper";
 static char rubbish[] = "straw, chaff and dust";
-
-static void check(cm_status status) {
-    if (status == CM_OK)
-        return;
-    printf("status %d\nmessage %s\n", (int)status, cm_last_error());
-    exit(3);
-}
-
-static void ready(void) {
-    printf("ready %d %ld\n", (int)getpid(), syscall(SYS_gettid));
-    fflush(stdout);
-}
-
-static void wait_for_line(void) {
-    int c;
-    while ((c = getchar()) != '\n' && c != EOF)
-        ;
-}
-
-static void crash(void) { *(volatile int *)0xdead000 = 1; }
 
 static volatile long laps;
 static void *runner(void *unused) {
@@ -123,5 +96,5 @@ int main(int argc, char **argv) {
         wait_for_line();
         check(cm_heartbeat_start(0));
     }
-    crash();
+    crash_segv();
 }

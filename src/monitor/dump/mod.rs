@@ -37,7 +37,14 @@ pub(super) struct Made {
     pub thread_name: Option<String>,
     pub executable_build_id: Option<String>,
     /// Still stopped: goes on when this is dropped.
-    _target: Target,
+    target: Option<Target>,
+}
+
+impl Made {
+    /// Lets the process go on.
+    pub(super) fn release(&mut self) {
+        self.target = None;
+    }
 }
 
 /// Files of /proc/PID that go into the dump as they are. The environment is not among them.
@@ -104,6 +111,6 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
         reading: start.elapsed() - stopping,
         threads: target.threads.len(),
         thread_name: target.threads.iter().find(|thread| thread.tid == tid).and_then(|thread| thread.name.clone()),
-        _target: target,
+        target: Some(target),
     })
 }
