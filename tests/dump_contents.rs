@@ -94,6 +94,16 @@ fn modules_have_build_ids_and_the_executable_is_the_first() {
 }
 
 #[test]
+fn a_module_reaches_over_the_gaps_between_its_segments() {
+    let host = Host::build("host.c", "gaps", &["-no-pie", "-Wl,-z,max-page-size=0x200000"]);
+    let sandbox = Sandbox::new();
+    let ended = host.run(&sandbox, &["segv"]);
+    let dump = sandbox.only_dump();
+    dump.check_basics(&host.path, ended.pid);
+    assert_eq!(Path::new(&dump.crashing_module()), host.path.canonicalize().unwrap());
+}
+
+#[test]
 fn the_code_around_the_crash_is_that_of_the_executable() {
     let sandbox = Sandbox::new();
     Host::c().run(&sandbox, &["segv"]);

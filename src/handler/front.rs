@@ -67,7 +67,7 @@ pub(super) extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context
     match frozen() {
         Some(frozen) if ARMED.load(Ordering::SeqCst) => decide(frozen, signal, info, context),
         Some(frozen) => leave_to_those_below(frozen, signal, info, context),
-        None => come_again(signal, info),
+        None => come_again(signal, info, context),
     }
     raw::set_errno(errno);
 }
@@ -92,7 +92,7 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
             // After the report crash-handler has put back what it saved. That is not always what belongs there:
             // somebody may have set another handler since, who then keeps it.
             before.restore(handle, &after);
-            come_again(signal, info);
+            come_again(signal, info, context);
             REPORTED.store(raw::getpid() as u32, Ordering::SeqCst);
             raw::wake_all(&REPORTED);
         }
@@ -102,7 +102,7 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
                 leave_to_those_below(frozen, signal, info, context);
             } else {
                 signals::set_default(signal);
-                come_again(signal, info);
+                come_again(signal, info, context);
             }
         }
         // We have reported and are called once more, by a handler set after ours.
@@ -110,7 +110,7 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
         // Without a dump, but not waiting for ever for a lock of crash-handler's whose owner is not in this process.
         Claim::OfAnotherProcess => {
             signals::set_default(signal);
-            come_again(signal, info);
+            come_again(signal, info, context);
         }
     }
 }
@@ -133,7 +133,11 @@ fn wait_for_report(deadline: Deadline) -> bool {
 fn was_ignored(frozen: &Frozen, signal: i32, info: *const libc::siginfo_t) -> bool {
     // SAFETY: the kernel's siginfo for this signal.
     let sent = unsafe { (*info).si_code } <= 0;
-    sent && frozen.previous.of(signal).sa_sigaction == libc::SIG_IGN
+    let previous = frozen.previous.of(signal).sa_sigaction;
+    // To the first process of a name space the kernel gives no signal that it has no handler for (pid_namespaces(7)).
+    // abort(3) ends it all the same.
+    let spared = previous == libc::SIG_DFL && raw::getpid() == 1 && signal != libc::SIGABRT;
+    sent && (previous == libc::SIG_IGN || spared)
 }
 
 /// What a language runtime's own handler, which was there before us, has made of a fault.
@@ -203,7 +207,7 @@ fn leave_to_those_below(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t
         pass_on_as_kernel(&below, signal, info, context);
     } else if below.sa_sigaction == libc::SIG_DFL || !sent {
         signals::set_default(signal);
-        come_again(signal, info);
+        come_again(signal, info, context);
     }
 }
 
@@ -277,7 +281,18 @@ fn pass_on(handler: usize, signal: i32, info: *mut libc::siginfo_t, context: *mu
 
 /// Has the kernel deliver the signal again, as it was, when this handler returns. Without that, a signal that was sent
 /// would be lost, and so would a trap, after which the program would simply go on.
-fn come_again(signal: i32, info: *const libc::siginfo_t) {
+fn come_again(signal: i32, info: *const libc::siginfo_t, context: *mut c_void) {
     // A sandbox may forbid it; a fault then comes again by itself, from the instruction that faulted.
     let _ = signals::queue_again(signal, info);
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the kernel's siginfo for this signal.
+    if raw::getpid() == 1 && signal == libc::SIGTRAP && unsafe { (*info).si_code } == SI_KERNEL {
+        // The first process of a name space is spared what was queued. Stepped back, it runs into int3 again.
+        // SAFETY: the kernel's context for this signal.
+        unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize] -= 1 };
+    }
 }
+
+/// The code of a breakpoint instruction's SIGTRAP (include/uapi/asm-generic/siginfo.h).
+#[cfg(target_arch = "x86_64")]
+const SI_KERNEL: i32 = 0x80;

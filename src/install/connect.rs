@@ -125,8 +125,8 @@ fn check_welcome(settings: &Settings, payload: &[u8]) -> Result<()> {
 pub(super) fn control(settings: &Settings) -> Result<Client> {
     let open = || {
         let client = Client::with_name(SocketName::from(settings.socket_path.as_path()))?;
+        // No ping: whoever listens has just answered on the crash connection.
         client.send_message(wire::USER_HELLO, hello_payload(settings, Role::Control))?;
-        client.ping()?;
         Ok(client)
     };
     open().map_err(|error: minidumper::Error| lost(settings, &error))

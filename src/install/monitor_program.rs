@@ -93,11 +93,14 @@ fn executable(settings: &Settings) -> Result<PathBuf> {
 }
 
 /// Beside the library, in the `bin` of its prefix (`<prefix>/lib` or Debian's `<prefix>/lib/<architecture>`), beside the
-/// host's executable.
+/// host's executable. What lies beside a setuid program is not to be trusted: anybody may have a hard link to it in a
+/// directory of their own.
 fn usual_places() -> Vec<PathBuf> {
-    let library = process::own_file();
+    let executable = std::env::current_exe().ok();
+    let trusted = |path: &PathBuf| !process::is_privileged() || Some(path) != executable.as_ref();
+    let library = process::own_file().filter(trusted);
     let library_dir = library.as_deref().and_then(Path::parent);
-    let host = std::env::current_exe().ok();
+    let host = executable.clone().filter(trusted);
     let host_dir = host.as_deref().and_then(Path::parent);
     let prefixes = library_dir.into_iter().flat_map(|dir| dir.ancestors().skip(1).take(2));
     let bin_dirs: Vec<PathBuf> = prefixes.map(|prefix| prefix.join("bin")).collect();

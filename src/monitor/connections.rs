@@ -15,6 +15,8 @@ use crate::sys::{process, raw};
 
 /// Connections served at a time; one more is closed at once. Fewer where the process may not open that many files.
 const SESSIONS_MAX: usize = 1024;
+/// At least the two of one host, with what is kept to spare.
+const SESSIONS_MIN: usize = 2;
 /// Descriptors kept for everything but connections: epoll, listener, signals, log, standard ones, dumpers' pipes.
 const DESCRIPTORS_KEPT: usize = 32;
 
@@ -30,7 +32,7 @@ pub(super) fn sessions_max() -> usize {
     let descriptors = if raised { limit.maximum } else { limit.current };
     // A connection has a socket and, where it is its host's first, a pidfd.
     let fit = |descriptors: u64| (descriptors as usize).saturating_sub(DESCRIPTORS_KEPT) / 2;
-    descriptors.map_or(SESSIONS_MAX, fit).min(SESSIONS_MAX)
+    descriptors.map_or(SESSIONS_MAX, fit).clamp(SESSIONS_MIN, SESSIONS_MAX)
 }
 
 impl Monitor {
@@ -95,6 +97,8 @@ impl Monitor {
         let length = match received {
             Ok((_, length @ 1..)) => length,
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return false,
+            // It has closed with an answer unread, which comes before what it had sent (net/unix/af_unix.c).
+            Err(rustix::io::Errno::CONNRESET) => return true,
             // Closed, or broken.
             Ok((_, 0)) | Err(_) => {
                 self.end_session(id);
@@ -111,14 +115,16 @@ impl Monitor {
         true
     }
 
-    /// Takes what a host has said on its other connections before it asked for a dump on this one: an annotation set just
-    /// before a crash belongs into its dump.
-    fn hear_out(&mut self, pid: i32, asking: u64) {
+    /// Takes what a host has said on its connections other than `but`: an annotation set just before a crash belongs into its
+    /// dump, and a goodbye is in time until the host has ended.
+    fn hear_out(&mut self, pid: i32, but: Option<u64>) {
         if std::mem::replace(&mut self.hearing_out, true) {
             // What it has said there is another request; that one need not wait for this one.
             return;
         }
-        let others = self.sessions.iter().filter(|(id, session)| session.pid == pid && **id != asking);
+        // On one that waits to be accepted it may have said something too.
+        self.accept_waiting();
+        let others = self.sessions.iter().filter(|(id, session)| session.pid == pid && Some(**id) != but);
         for id in others.map(|(id, _)| *id).collect::<Vec<_>>() {
             // Bounded: one that never falls silent is not to keep the others from being served.
             let _ = (0..HEARD_OUT_MAX).find(|_| !self.receive(id));
@@ -131,15 +137,16 @@ impl Monitor {
             Action::None => {}
             Action::Reply(bytes) => self.reply(id, &bytes),
             Action::Describe(description, bytes) => {
-                // First the answer, for which its install waits.
-                if !bytes.is_empty() {
-                    self.reply(id, &bytes);
-                }
+                let installs = !bytes.is_empty();
                 if let Some(host) = self.hosts.get_mut(&pid) {
                     host.description = Some(description);
-                    host.info.get_or_insert_with(|| ProcessInfo::read(pid));
+                    // Before the answer, after which the host may end at any time.
+                    host.info.get_or_insert_with(|| ProcessInfo::read(pid, pid));
                     // It may have said goodbye before, and installed once more.
-                    host.accounted_for = false;
+                    host.accounted_for &= !installs;
+                }
+                if installs {
+                    self.reply(id, &bytes);
                 }
             }
             Action::Crash(_) | Action::Dump { .. } if self.owes_an_answer(id) => {
@@ -148,14 +155,14 @@ impl Monitor {
             }
             Action::Crash(context) => {
                 log::info!("process {pid} reports signal {} in thread {}", context.siginfo.ssi_signo, context.tid);
-                self.hear_out(pid, id);
+                self.hear_out(pid, Some(id));
                 self.account_for(pid);
                 let tid = context.tid;
                 self.enqueue(pid, Work::Dump { session: Some(id), tid, cause: Cause::Crash(context) });
             }
             Action::Dump { tid, reason } => {
                 log::info!("process {pid} asks for a dump: {reason}");
-                self.hear_out(pid, id);
+                self.hear_out(pid, Some(id));
                 self.enqueue(pid, Work::Dump { session: Some(id), tid, cause: Cause::Request(reason) });
             }
             Action::Extra(extra) => {
@@ -226,6 +233,7 @@ impl Monitor {
 
     /// The process is gone, though children of it may hold its connections open.
     pub(super) fn host_ended(&mut self, pid: i32) {
+        self.hear_out(pid, None);
         let Some(host) = self.hosts.get(&pid) else { return };
         let status =
             process_info::wait_status_of_zombie(pid).or_else(|| host.pidfd.as_ref().and_then(process::wait_status));

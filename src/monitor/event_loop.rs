@@ -166,12 +166,7 @@ impl Monitor {
 
     fn dispatch(&mut self, token: Token) {
         match token {
-            Token::Listener => {
-                if let Some(endpoint) = self.endpoint.take() {
-                    self.accept_all(&endpoint.listener);
-                    self.endpoint = Some(endpoint);
-                }
-            }
+            Token::Listener => self.accept_waiting(),
             Token::Termination => {
                 let _ = rustix::io::read(&self.termination, &mut [0_u8; 128]);
                 log::info!("SIGTERM: ending once the dumps in progress are written");
@@ -181,6 +176,14 @@ impl Monitor {
             Token::Session(id) => _ = self.receive(id),
             Token::Host(pid) => self.host_ended(pid),
             Token::Dumper(id) => self.dumper_speaks(id),
+        }
+    }
+
+    /// Takes in everybody who waits to be.
+    pub(super) fn accept_waiting(&mut self) {
+        if let Some(endpoint) = self.endpoint.take() {
+            self.accept_all(&endpoint.listener);
+            self.endpoint = Some(endpoint);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use once_cell::sync::OnceCell;
+
 /// A host as its record describes it. Each part is None where it cannot be read, as when the host is gone.
 #[derive(Clone, Default)]
 pub(super) struct ProcessInfo {
@@ -11,9 +13,11 @@ pub(super) struct ProcessInfo {
 }
 
 impl ProcessInfo {
-    pub(super) fn read(pid: i32) -> Self {
-        let executable = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
-        let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|line| !line.is_empty());
+    /// `tid` is a thread that is there, see [`shown_by`].
+    pub(super) fn read(pid: i32, tid: i32) -> Self {
+        let shown_by = shown_by(pid, tid);
+        let executable = std::fs::read_link(format!("/proc/{shown_by}/exe")).ok();
+        let command_line = std::fs::read(format!("/proc/{shown_by}/cmdline")).ok().filter(|line| !line.is_empty());
         Self {
             executable: executable.map(|path| path.to_string_lossy().into_owned()),
             command_line: command_line.map(|line| {
@@ -33,13 +37,27 @@ pub(super) fn stat_field(pid: i32, number: usize) -> Option<String> {
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
 }
 
-/// Clock ticks since boot, and when that was.
+/// The id under which /proc shows what the threads of a process share: the process's own; where its main thread has ended
+/// by pthread_exit(3) and shows nothing of it any more, that of another thread.
+pub(super) fn shown_by(pid: i32, other: i32) -> i32 {
+    if stat_field(pid, 3).as_deref() == Some("Z") { other } else { pid }
+}
+
+/// When a process began: so many clock ticks after boot.
 fn started(pid: i32) -> Option<SystemTime> {
     let ticks: u64 = stat_field(pid, 22)?.parse().ok()?;
-    let kernel = std::fs::read_to_string("/proc/stat").ok()?;
-    let boot: u64 = kernel.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     let since_boot = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1));
-    Some(UNIX_EPOCH + Duration::from_secs(boot) + since_boot)
+    Some(boot()? + since_boot)
+}
+
+/// Read once: with many processors this file is long.
+fn boot() -> Option<SystemTime> {
+    static BOOT: OnceCell<Option<SystemTime>> = OnceCell::new();
+    *BOOT.get_or_init(|| {
+        let kernel = std::fs::read_to_string("/proc/stat").ok()?;
+        let seconds = kernel.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+        Some(UNIX_EPOCH + Duration::from_secs(seconds))
+    })
 }
 
 /// How a process ended that has not been waited for yet: its wait status. The kernel shows it to the process's own

@@ -68,7 +68,7 @@ fn tell(visible: impl FnOnce(Result<&Path, String>), outcome: &Outcome) {
 
 /// What the record is about. What /proc says of the host is read now, if it has not been before.
 fn subject<'a>(job: &'a Job, tid: i32, cause: &'a Cause) -> record::Report<'a> {
-    let info = job.info.clone().unwrap_or_else(|| ProcessInfo::read(job.pid));
+    let info = job.info.clone().unwrap_or_else(|| ProcessInfo::read(job.pid, tid));
     record::Report { job, tid, cause, info, happened: SystemTime::now() }
 }
 

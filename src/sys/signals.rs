@@ -96,10 +96,23 @@ pub(crate) fn handle_crash_signals(handler: Handler) -> SysResult<()> {
     CRASH_SIGNALS.into_iter().try_for_each(|signal| set(signal, &action))
 }
 
+/// Faults that belong to no instruction: a memory error that may be ignored, and an error of memory tags found late
+/// (include/uapi/asm-generic/siginfo.h, SEGV_MTEAERR).
+const WITHOUT_INSTRUCTION: [(i32, i32); 2] = [(libc::SIGBUS, libc::BUS_MCEERR_AO), (libc::SIGSEGV, 8)];
+
 /// Queues `signal` for the calling thread with the siginfo it came with. Blocked until the handler returns, it is then
 /// delivered to whoever is the handler by that time, as if it had come for the first time (rt_tgsigqueueinfo(2), which
 /// lets a process send itself any `si_code`).
+///
+/// A fault is not queued: it comes again by itself, from the instruction that faulted. A handler in front of ours that
+/// calls ours may have unblocked the signal (HotSpot's has), and would be interrupted by it, somewhere else.
 pub(crate) fn queue_again(signal: i32, info: *const libc::siginfo_t) -> SysResult<()> {
+    // SAFETY: `info` is the siginfo of the signal being handled.
+    let code = unsafe { (*info).si_code };
+    let fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL) && code > 0;
+    if fault && !WITHOUT_INSTRUCTION.contains(&(signal, code)) {
+        return Ok(());
+    }
     // SAFETY: `info` is the siginfo of the signal being handled, which the kernel only reads.
     let result = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, raw::getpid(), raw::gettid(), signal, info) };
     if result != 0 { Err(Errno(raw::errno())) } else { Ok(()) }

@@ -4,13 +4,16 @@ use error_graph::strategy::DontCare;
 use minidump_writer::CrashContextExt;
 use minidump_writer::maps_reader::MappingInfo;
 use minidump_writer::mem_writer::{Buffer, MemoryArrayWriter, MemoryWriter};
+use minidump_writer::minidump_format::format::{MemoryProtection, MemoryState, MemoryType};
 use minidump_writer::minidump_format::{
-    MD_HEADER_SIGNATURE, MD_HEADER_VERSION, MDLocationDescriptor, MDMemoryDescriptor, MDRawDirectory, MDRawHeader,
-    MDRawModule, MDRawThread, MDStreamType,
+    MD_HEADER_SIGNATURE, MD_HEADER_VERSION, MDLocationDescriptor, MDMemoryDescriptor, MDMemoryInfo, MDMemoryInfoList,
+    MDRawDirectory, MDRawHeader, MDRawModule, MDRawThread, MDStreamType,
 };
 use minidump_writer::minidump_writer::{
     CrashingThreadContext, MinidumpWriter, MinidumpWriterConfig, Thread, systeminfo_stream,
 };
+
+use procfs_core::process::{MMPermissions, MemoryMap};
 
 use super::target::Target;
 
@@ -91,12 +94,6 @@ impl Builder {
         &self.writer.mappings
     }
 
-    pub(super) fn set_thread_names(&mut self, threads: impl Iterator<Item = (i32, Option<String>)>) {
-        // Its stream leaves a gap where a thread has no name.
-        let named = threads.filter(|(_, name)| name.is_some());
-        self.writer.threads = named.map(|(tid, name)| Thread { tid, name }).collect();
-    }
-
     /// Copies a stack into the dump, from `start` on, sanitized where that is asked for.
     pub(super) fn stack(
         &mut self,
@@ -159,12 +156,28 @@ impl Builder {
             .map_err(|error| error.to_string())
     }
 
-    pub(super) fn memory_info(&mut self) -> Outcome {
-        self.writer.write_memory_info_list_stream(&mut self.buffer).map_err(|error| error.to_string())
+    /// minidump-writer has this stream too, but reads and parses all mappings once more for it.
+    pub(super) fn memory_info(&mut self, maps: &[MemoryMap]) -> Outcome {
+        let header = MDMemoryInfoList {
+            size_of_header: size_of::<MDMemoryInfoList>() as u32,
+            size_of_entry: size_of::<MDMemoryInfo>() as u32,
+            number_of_entries: maps.len() as u64,
+        };
+        let header = MemoryWriter::alloc_with_val(&mut self.buffer, header).map_err(|error| error.to_string())?;
+        let entries = MemoryArrayWriter::alloc_from_iter(&mut self.buffer, maps.iter().map(memory_info));
+        let mut location = header.location();
+        location.data_size += entries.map_err(|error| error.to_string())?.location().data_size;
+        Ok(entry(MDStreamType::MemoryInfoListStream, location))
     }
 
-    pub(super) fn thread_names(&mut self) -> Outcome {
-        self.writer.write_thread_names_stream(&mut self.buffer).map_err(|error| error.to_string())
+    pub(super) fn thread_names(&mut self, threads: impl Iterator<Item = (i32, Option<String>)>) -> Outcome {
+        // Its stream leaves a gap where a thread has no name.
+        let named = threads.filter(|(_, name)| name.is_some());
+        self.writer.threads = named.map(|(tid, name)| Thread { tid, name }).collect();
+        let stream = self.writer.write_thread_names_stream(&mut self.buffer);
+        // The writer detaches from the threads that it knows when it is dropped, before the dump is visible.
+        self.writer.threads.clear();
+        stream.map_err(|error| error.to_string())
     }
 
     /// What is missing in the dump so far.
@@ -191,6 +204,31 @@ impl Builder {
         };
         self.header.set_value(&mut self.buffer, header).map_err(|error| error.to_string())?;
         Ok(self.buffer.into())
+    }
+}
+
+/// A mapping in the terms of Windows (MINIDUMP_MEMORY_INFO), where what can be written can be read.
+fn memory_info(map: &MemoryMap) -> MDMemoryInfo {
+    let has = |permission| map.perms.contains(permission);
+    let protection = match (has(MMPermissions::READ), has(MMPermissions::WRITE), has(MMPermissions::EXECUTE)) {
+        (false, false, false) => MemoryProtection::PAGE_NOACCESS,
+        (false, false, true) => MemoryProtection::PAGE_EXECUTE,
+        (true, false, false) => MemoryProtection::PAGE_READONLY,
+        (true, false, true) => MemoryProtection::PAGE_EXECUTE_READ,
+        (_, true, false) => MemoryProtection::PAGE_READWRITE,
+        (_, true, true) => MemoryProtection::PAGE_EXECUTE_READWRITE,
+    };
+    let private = has(MMPermissions::PRIVATE);
+    MDMemoryInfo {
+        base_address: map.address.0,
+        allocation_base: map.address.0,
+        allocation_protection: protection.bits(),
+        __alignment1: 0,
+        region_size: map.address.1 - map.address.0,
+        state: MemoryState::MEM_COMMIT.bits(),
+        protection: protection.bits(),
+        _type: if private { MemoryType::MEM_PRIVATE } else { MemoryType::MEM_MAPPED }.bits(),
+        __alignment2: 0,
     }
 }
 

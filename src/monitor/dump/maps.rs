@@ -31,13 +31,22 @@ impl Maps {
         self.maps.clone()
     }
 
-    fn sorted(&self) -> &[MemoryMap] {
+    pub(super) fn sorted(&self) -> &[MemoryMap] {
         self.maps.as_ref().map_or(&[], |maps| &maps.0)
     }
 
     /// The first mapping that ends after `address`.
     fn at_or_after(&self, address: u64) -> Option<&MemoryMap> {
         self.sorted().get(self.sorted().partition_point(|map| map.address.1 <= address))
+    }
+
+    /// Where the image of a file ends that begins at `start`: with the last of the mappings of this file that follow each
+    /// other, also over gaps, as linkers leave them between segments.
+    pub(super) fn image_end(&self, start: u64) -> Option<u64> {
+        let first = self.sorted().partition_point(|map| map.address.0 < start);
+        let (head, rest) = self.sorted()[first..].split_first()?;
+        let same_image = |map: &&MemoryMap| map.pathname == head.pathname && map.offset > head.offset;
+        rest.iter().take_while(same_image).last().map(|map| map.address.1)
     }
 
     /// The readable memory around `address`: at most `reach` bytes before and after it.

@@ -72,7 +72,7 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     let start = Instant::now();
     let Subject { pid, tid, context, extras, contents } = *subject;
     let mut missing = Vec::new();
-    let target = Target::stop(pid, &mut missing);
+    let target = Target::stop(pid, tid, &mut missing);
     let stopping = start.elapsed();
     let files = FILES.map(|(name, kind)| (name, kind, target.read_file(name)));
     let maps = Maps::parse(files.iter().find(|(name, ..)| *name == "maps").and_then(|(.., text)| text.as_ref().ok()));
@@ -81,7 +81,7 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
 
     builder.set_mappings(modules::mappings(&target, &maps), contents.sanitized_stacks);
     builder.add("threads", |builder| threads::write(builder, &target, &maps));
-    builder.add("modules", |builder| modules::write(builder, &target));
+    builder.add("modules", |builder| modules::write(builder, &target, &maps));
     for (start, length) in &extras.memory {
         if let Err(error) = builder.memory(&target, *start, start.saturating_add(*length)) {
             builder.note(format!("memory at {start:#x}: {error}"));
@@ -91,8 +91,9 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     builder.add("annotations", |builder| annotations::write(builder, &extras.annotations));
     builder.add("exception", |builder| builder.exception());
     builder.add("system information", |builder| builder.system_info());
-    builder.add("memory information", |builder| builder.memory_info());
-    builder.add("thread names", |builder| builder.thread_names());
+    builder.add("memory information", |builder| builder.memory_info(maps.sorted()));
+    let names = target.threads.iter().map(|thread| (thread.tid, thread.name.clone()));
+    builder.add("thread names", |builder| builder.thread_names(names));
     for (name, kind, text) in files {
         builder.add(name, |builder| text.map(|text| builder.raw(kind, &text)).map_err(|error| error.to_string()));
     }

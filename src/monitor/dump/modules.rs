@@ -33,12 +33,14 @@ pub(super) fn mappings(target: &Target, maps: &Maps) -> Result<Vec<MappingInfo>,
     Ok(mappings)
 }
 
-pub(super) fn write(builder: &mut Builder, target: &Target) -> Outcome {
+pub(super) fn write(builder: &mut Builder, target: &Target, maps: &Maps) -> Outcome {
     let mappings = builder.mappings().to_vec();
     let mut modules = Vec::new();
     for mapping in mappings.iter().filter(|mapping| mapping.is_interesting()) {
         if safe_to_read(mapping) && is_elf(target, mapping) {
-            let (module, build_id) = module(builder, target, mapping)?;
+            let (mut module, build_id) = module(builder, target, mapping)?;
+            let end = maps.image_end(module.base_of_image).unwrap_or(0);
+            module.size_of_image = module.size_of_image.max(end.saturating_sub(module.base_of_image) as u32);
             if modules.is_empty() {
                 builder.executable_build_id = build_id;
             }

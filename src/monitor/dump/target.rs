@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use minidump_writer::thread_info::ThreadInfo;
+use rustix::fs::{Dir, Mode, OFlags};
 
 use crate::monitor::process_info;
 use crate::sys::ptrace::{self, Stop, Stops};
@@ -17,7 +19,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A stopped process.
 pub(in crate::monitor) struct Target {
-    pid: i32,
+    /// Whose /proc entry shows it.
+    shown_by: i32,
     pub threads: Vec<Thread>,
     /// Where command line and environment begin, at the upper end of the main thread's stack (proc(5), field 48,
     /// arg_start). They are not to be in a dump for being near a stack.
@@ -34,40 +37,31 @@ pub(in crate::monitor) struct Thread {
 
 impl Target {
     /// Attaches to all threads, then waits for all: the time is that of the slowest, not the sum. What cannot be
-    /// stopped is in the list all the same, and in `missing`.
-    pub(super) fn stop(pid: i32, missing: &mut Vec<String>) -> Self {
-        let stopped = Stops::watch().and_then(|stops| stop_all(pid, &stops, missing));
-        let stopped = stopped.unwrap_or_else(|error| {
+    /// stopped is in the list all the same, and in `missing`. Of more threads than fit, `blamed` is not left out.
+    pub(super) fn stop(pid: i32, blamed: i32, missing: &mut Vec<String>) -> Self {
+        let shown_by = process_info::shown_by(pid, blamed);
+        let ended = (shown_by != pid).then_some(pid);
+        let threads = Tasks::open(pid, ended).and_then(|tasks| stop_all(&tasks, blamed, &Stops::watch()?, missing));
+        let threads = threads.unwrap_or_else(|error| {
             missing.push(format!("threads: process {pid} cannot be stopped: {error}"));
-            HashSet::new()
+            Vec::new()
         });
-        let tids = match list(pid) {
-            Ok(tids) => tids,
-            Err(error) => {
-                missing.push(format!("threads: /proc/{pid}/task: {error}"));
-                Vec::new()
-            }
-        };
-        if tids.len() > THREADS_MAX {
-            missing.push(format!("threads: {} of {} left out", tids.len() - THREADS_MAX, tids.len()));
-        }
-        let thread = |tid: i32| Thread {
-            tid,
-            name: name(pid, tid),
-            registers: stopped.contains(&tid).then(|| ptrace::registers(tid).ok()).flatten(),
-        };
-        let arguments = process_info::stat_field(pid, 48).and_then(|address| address.parse().ok());
-        Self { pid, arguments, threads: tids.into_iter().take(THREADS_MAX).map(thread).collect() }
+        let arguments = process_info::stat_field(shown_by, 48).and_then(|address| address.parse().ok());
+        Self { shown_by, arguments, threads }
     }
 
     /// A file of /proc/PID.
     pub(super) fn read_file(&self, name: &str) -> io::Result<Vec<u8>> {
-        std::fs::read(format!("/proc/{}/{name}", self.pid))
+        let file = File::open(format!("/proc/{}/{name}", self.shown_by))?;
+        let mut bytes = Vec::with_capacity(16 * 1024);
+        // Not File's own read_to_end: by the size that /proc gives, which is 0, that one begins with 32 bytes.
+        file.take(u64::MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// As much of the memory at `address` as there is.
     pub(super) fn read_memory(&self, address: usize, length: usize) -> io::Result<Vec<u8>> {
-        ptrace::read_memory(self.pid, address, length)
+        ptrace::read_memory(self.shown_by, address, length)
     }
 }
 
@@ -80,43 +74,72 @@ impl Drop for Target {
     }
 }
 
-/// Seizes every thread, again and again until no new one appears, and waits for all to stop. Gives those that have.
-fn stop_all(pid: i32, stops: &Stops, missing: &mut Vec<String>) -> io::Result<HashSet<i32>> {
+/// Seizes every thread, again and again until no new one appears, and waits for all to stop.
+fn stop_all(tasks: &Tasks, blamed: i32, stops: &Stops, missing: &mut Vec<String>) -> io::Result<Vec<Thread>> {
     let deadline = Instant::now() + STOP_DEADLINE;
-    let (mut seen, mut stopped) = (HashSet::new(), HashSet::new());
+    let (mut seen, mut threads) = (HashSet::new(), Vec::new());
     let mut late = 0;
-    while seen.len() < THREADS_MAX {
-        let mut new: Vec<i32> = list(pid)?.into_iter().filter(|tid| seen.insert(*tid)).take(THREADS_MAX).collect();
+    loop {
+        let mut new = tasks.list()?;
+        new.retain(|tid| seen.insert(*tid));
         if new.is_empty() {
             break;
         }
-        new.retain(|tid| {
+        let (found, room) = (threads.len() + new.len(), THREADS_MAX - threads.len());
+        if found > THREADS_MAX {
+            missing.push(format!("threads: {} of {found} left out", found - THREADS_MAX));
+            if let Some(at) = new.iter().position(|tid| *tid == blamed).filter(|at| *at >= room && room > 0) {
+                new.swap(room - 1, at);
+            }
+            new.truncate(room);
+        }
+        let asked = new.iter().map(|tid| {
             let asked = ptrace::seize(*tid).and_then(|()| ptrace::interrupt(*tid));
             asked.inspect_err(|error| missing.push(format!("thread {tid}: cannot be stopped: {error}"))).is_ok()
         });
-        for tid in new {
-            match stops.wait(tid, deadline) {
-                Stop::Stopped => _ = stopped.insert(tid),
-                Stop::Ended => {}
-                Stop::Late => late += 1,
-            }
+        for (tid, asked) in new.iter().copied().zip(asked.collect::<Vec<_>>()) {
+            let name = tasks.name(tid);
+            let stop = if asked { stops.wait(tid, deadline) } else { Stop::Ended };
+            late += usize::from(matches!(stop, Stop::Late));
+            let registers = if let Stop::Stopped = stop { ptrace::registers(tid).ok() } else { None };
+            threads.push(Thread { tid, name, registers });
         }
     }
     if late > 0 {
         missing.push(format!("threads: {late} did not stop within {STOP_DEADLINE:?}"));
     }
-    Ok(stopped)
+    Ok(threads)
 }
 
-/// The threads, in the order of their making.
-fn list(pid: i32) -> io::Result<Vec<i32>> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/task"))?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+/// /proc/PID/task, opened once: from there the kernel finds what is in it faster than from the root.
+struct Tasks {
+    directory: OwnedFd,
+    /// A main thread that has ended, of which an entry is left as long as there are others.
+    ended: Option<i32>,
 }
 
-/// At most 15 bytes (prctl(2), `PR_SET_NAME`), so one read gets it.
-fn name(pid: i32, tid: i32) -> Option<String> {
-    let mut bytes = [0; 64];
-    let length = File::open(format!("/proc/{pid}/task/{tid}/comm")).ok()?.read(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes[..length]).trim_end().to_owned())
+impl Tasks {
+    fn open(pid: i32, ended: Option<i32>) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { directory: rustix::fs::open(format!("/proc/{pid}/task"), flags, Mode::empty())?, ended })
+    }
+
+    /// The threads, in the order of their making.
+    fn list(&self) -> io::Result<Vec<i32>> {
+        let mut tids = Vec::new();
+        for entry in Dir::read_from(&self.directory)? {
+            let tid = entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok());
+            tids.extend(tid.filter(|tid| Some(*tid) != self.ended));
+        }
+        Ok(tids)
+    }
+
+    /// At most 15 bytes (prctl(2), `PR_SET_NAME`), so one read gets it.
+    fn name(&self, tid: i32) -> Option<String> {
+        let mut bytes = [0; 64];
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, format!("{tid}/comm"), flags, Mode::empty());
+        let length = rustix::io::read(file.ok()?, &mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes[..length]).trim_end().to_owned())
+    }
 }

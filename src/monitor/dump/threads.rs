@@ -37,7 +37,6 @@ pub(super) fn write(builder: &mut Builder, target: &Target, maps: &Maps) -> Outc
         let state = State::of(builder, true, None);
         threads.push(one(builder, target, maps, builder.crashing_thread(), state, CRASHING_STACK_MAX)?);
     }
-    builder.set_thread_names(target.threads.iter().map(|thread| (thread.tid, thread.name.clone())));
     builder.list(MDStreamType::ThreadListStream, threads)
 }
 
