@@ -59,6 +59,7 @@ fn what_is_over_a_limit_is_refused_with_a_status() {
         ("no memory: ", invalid),
         ("much memory: ", limit),
         ("unknown memory: ", invalid),
+        ("no path: ", invalid),
         ("heartbeat not promised: ", invalid),
     ] {
         assert_eq!(ended.said(call), status.to_string(), "{call}\n{}", ended.output);

@@ -52,6 +52,9 @@ pub(super) fn set_annotation(key: &str, value: Option<&str>) -> Result<Message> 
 
 /// Keeps a file to be copied beside dumps.
 pub(super) fn attach_file(path: &Path) -> Result<Message> {
+    if path.as_os_str().is_empty() {
+        return Err(Error::new(CM_ERR_INVALID_ARGUMENT, "path is empty: give a file's path"));
+    }
     let path = std::path::absolute(path)
         .map_err(|error| Error::system(format_args!("cannot make {} absolute", path.display()), error))?;
     if path.file_name().is_none() {

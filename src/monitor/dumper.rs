@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -70,17 +70,19 @@ pub(super) struct Dumper {
 }
 
 impl Dumper {
-    /// Starts a child for `job`; gives the job back where that fails.
-    pub(super) fn start(job: Job) -> Result<Self, Box<(Job, std::io::Error)>> {
+    /// Starts a child for `job`, which has no use for `monitors_own` descriptors; gives the job back where that fails.
+    pub(super) fn start(job: Job, monitors_own: &[RawFd]) -> Result<Self, Box<(Job, std::io::Error)>> {
         let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
         let (read, write) = match pipe {
             Ok(ends) => ends,
             Err(errno) => return Err(Box::new((job, errno.into()))),
         };
-        let forked = process::fork(&[write.as_fd()], || {
+        let forked = process::fork(monitors_own, || {
             report::write(&job, |outcome| {
                 // The monitor may be gone: the files are there all the same.
                 let _ = rustix::io::write(&write, &encode(outcome));
+                // Other dumps, for which hosts wait, go before what is left to do for this one.
+                let _ = rustix::process::nice(19);
             });
             0
         });

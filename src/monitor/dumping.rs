@@ -20,7 +20,7 @@ impl Monitor {
     pub(super) fn start_dumpers(&mut self) {
         while self.dumpers.len() < DUMPERS_MAX {
             let Some(job) = self.queue.pop_front() else { return };
-            match Dumper::start(job) {
+            match Dumper::start(job, &self.own_descriptors()) {
                 Ok(dumper) => {
                     let id = self.new_id();
                     self.watch(dumper.result.as_fd(), Token::Dumper(id));

@@ -2,7 +2,7 @@
 //! are the other parts of [`Monitor`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
@@ -190,6 +190,16 @@ impl Monitor {
     pub(super) fn watch(&self, fd: BorrowedFd<'_>, token: Token) -> bool {
         let added = epoll::add(&self.epoll, fd, token.pack(), EventFlags::IN);
         added.inspect_err(|errno| log::error!("cannot watch descriptor {}: {errno}", fd.as_raw_fd())).is_ok()
+    }
+
+    /// What is of no use to a dumper, and would do harm there: connections that it kept open would not end with us.
+    pub(super) fn own_descriptors(&self) -> Vec<RawFd> {
+        let listener = self.endpoint.as_ref().map(|endpoint| &endpoint.listener);
+        let few = [&self.epoll, &self.termination].into_iter().chain(listener).chain(&self.starter);
+        let sessions = self.sessions.values().map(|session| &session.socket);
+        let hosts = self.hosts.values().filter_map(|host| host.pidfd.as_ref());
+        let dumpers = self.dumpers.values().map(|dumper| &dumper.result);
+        few.chain(sessions).chain(hosts).chain(dumpers).map(AsRawFd::as_raw_fd).collect()
     }
 
     pub(super) fn new_id(&mut self) -> u64 {

@@ -1,15 +1,16 @@
 //! What /proc says of a host, for its record.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use once_cell::sync::OnceCell;
 
 /// A host as its record describes it. Each part is None where it cannot be read, as when the host is gone.
 #[derive(Clone, Default)]
 pub(super) struct ProcessInfo {
     pub executable: Option<String>,
     pub command_line: Option<Vec<String>>,
-    pub started: Option<SystemTime>,
+    /// In clock ticks after boot.
+    started: Option<u64>,
 }
 
 impl ProcessInfo {
@@ -17,21 +18,37 @@ impl ProcessInfo {
     pub(super) fn read(pid: i32, tid: i32) -> Self {
         let shown_by = shown_by(pid, tid);
         let executable = std::fs::read_link(format!("/proc/{shown_by}/exe")).ok();
-        let command_line = std::fs::read(format!("/proc/{shown_by}/cmdline")).ok().filter(|line| !line.is_empty());
+        let command_line = read(&format!("/proc/{shown_by}/cmdline")).ok().filter(|line| !line.is_empty());
         Self {
             executable: executable.map(|path| path.to_string_lossy().into_owned()),
             command_line: command_line.map(|line| {
                 let line = line.strip_suffix(&[0]).unwrap_or(&line);
                 line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
             }),
-            started: started(pid),
+            started: stat_field(pid, 22).and_then(|ticks| ticks.parse().ok()),
         }
     }
+
+    /// When the process began. Reads a file that is long where there are many processors.
+    pub(super) fn started(&self) -> Option<SystemTime> {
+        let kernel = read("/proc/stat").ok()?;
+        let boot = String::from_utf8_lossy(&kernel).lines().find_map(|line| line.strip_prefix("btime ")?.parse().ok());
+        let since_boot = self.started? * 1000 / rustix::param::clock_ticks_per_second().max(1);
+        Some(UNIX_EPOCH + Duration::from_secs(boot?) + Duration::from_millis(since_boot))
+    }
+}
+
+/// A file of /proc. By its size, which is said to be 0, `std::fs::read` would begin with 32 bytes.
+pub(super) fn read(path: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(16 * 1024);
+    File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Field `number` of /proc/PID/stat, counted as proc(5) does.
 pub(super) fn stat_field(pid: i32, number: usize) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = read(&format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     // The second field, the name, may hold blanks and parentheses.
     let (_, rest) = stat.rsplit_once(") ")?;
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
@@ -41,23 +58,6 @@ pub(super) fn stat_field(pid: i32, number: usize) -> Option<String> {
 /// by pthread_exit(3) and shows nothing of it any more, that of another thread.
 pub(super) fn shown_by(pid: i32, other: i32) -> i32 {
     if stat_field(pid, 3).as_deref() == Some("Z") { other } else { pid }
-}
-
-/// When a process began: so many clock ticks after boot.
-fn started(pid: i32) -> Option<SystemTime> {
-    let ticks: u64 = stat_field(pid, 22)?.parse().ok()?;
-    let since_boot = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1));
-    Some(boot()? + since_boot)
-}
-
-/// Read once: with many processors this file is long.
-fn boot() -> Option<SystemTime> {
-    static BOOT: OnceCell<Option<SystemTime>> = OnceCell::new();
-    *BOOT.get_or_init(|| {
-        let kernel = std::fs::read_to_string("/proc/stat").ok()?;
-        let seconds = kernel.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-        Some(UNIX_EPOCH + Duration::from_secs(seconds))
-    })
 }
 
 /// How a process ended that has not been waited for yet: its wait status. The kernel shows it to the process's own

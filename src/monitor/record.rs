@@ -110,7 +110,7 @@ fn common(kind: &str, app_name: &str, pid: i32, info: &ProcessInfo) -> Value {
         "pid": pid,
         "executable": { "path": info.executable },
         "command_line": info.command_line,
-        "started": info.started.map(utc),
+        "started": info.started().map(utc),
         "monitor_version": env!("CARGO_PKG_VERSION"),
     })
 }

@@ -1,7 +1,7 @@
 //! What the monitor needs of the kernel beyond rustix. Not for signal handlers.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
@@ -70,9 +70,9 @@ extern "C" fn on_termination(_signal: i32) {
 /// Runs `work` in a forked child, which ends with the code that it gives; the parent gets the child's pid.
 ///
 /// The caller's process should have one thread; in one that has more, `work` may use what glibc keeps usable after
-/// fork(3), memory allocation among it. Of the descriptors the child has the standard ones, regular files (the log)
-/// and `keep`: a copy of the monitor's listening socket, say, would outlive the monitor and take in hosts for nobody.
-pub(crate) fn fork(keep: &[BorrowedFd<'_>], work: impl FnOnce() -> u8) -> io::Result<i32> {
+/// fork(3), memory allocation among it. The child closes its copies of `not_for_child`: one of the monitor's listening
+/// socket, say, would outlive the monitor and take in hosts for nobody.
+pub(crate) fn fork(not_for_child: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<i32> {
     // SAFETY: the child calls nothing but `work` and _exit.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
@@ -81,7 +81,9 @@ pub(crate) fn fork(keep: &[BorrowedFd<'_>], work: impl FnOnce() -> u8) -> io::Re
             // all of a service's processes with SIGTERM gets the dumps in progress all the same.
             // SAFETY: a valid signal.
             unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
-            close_all_but(keep);
+            for fd in not_for_child {
+                raw::close(*fd);
+            }
             // A host that is its own monitor may have set handlers, which do not fit this process.
             for signal in super::signals::CRASH_SIGNALS {
                 super::signals::set_default(signal);
@@ -91,21 +93,6 @@ pub(crate) fn fork(keep: &[BorrowedFd<'_>], work: impl FnOnce() -> u8) -> io::Re
             unsafe { libc::_exit(code.into()) }
         }
         pid => Ok(pid),
-    }
-}
-
-fn close_all_but(keep: &[BorrowedFd<'_>]) {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
-    let open: Vec<RawFd> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    let regular = |fd| {
-        // SAFETY: not closed yet; one that never was open fails to be examined.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        rustix::fs::fstat(fd).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
-    };
-    for fd in open.into_iter().filter(|fd| *fd > 2 && !regular(*fd)) {
-        if keep.iter().all(|kept| kept.as_raw_fd() != fd) {
-            raw::close(fd);
-        }
     }
 }
 

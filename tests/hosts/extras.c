@@ -39,6 +39,7 @@ static void break_limits(void) {
     printf("no memory: %d\n", cm_add_memory(treasure, 0));
     printf("much memory: %d\n", cm_add_memory(treasure, 1024 * 1024 + 1));
     printf("unknown memory: %d\n", cm_remove_memory(treasure));
+    printf("no path: %d\n", cm_attach_file(""));
     printf("heartbeat not promised: %d\n", cm_heartbeat());
     printf("message: %s\n", cm_last_error());
 }

@@ -1,8 +1,7 @@
 //! The process that is dumped: stopped as a whole, and let go when dropped.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -52,11 +51,7 @@ impl Target {
 
     /// A file of /proc/PID.
     pub(super) fn read_file(&self, name: &str) -> io::Result<Vec<u8>> {
-        let file = File::open(format!("/proc/{}/{name}", self.shown_by))?;
-        let mut bytes = Vec::with_capacity(16 * 1024);
-        // Not File's own read_to_end: by the size that /proc gives, which is 0, that one begins with 32 bytes.
-        file.take(u64::MAX).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        process_info::read(&format!("/proc/{}/{name}", self.shown_by))
     }
 
     /// As much of the memory at `address` as there is.
