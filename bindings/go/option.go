@@ -11,7 +11,8 @@ import (
 	"unsafe"
 )
 
-// An Option is a setting of [Install].
+// An Option is a setting of [Install]. The C library's strategy is none: the other one has Go's handler look at a fault
+// in C code first, and Go ends the process there, without a dump.
 type Option func(*config) error
 
 type config struct {
@@ -71,6 +72,34 @@ func WithDeadline(deadline time.Duration) Option {
 func WithRetention(files uint32, bytes uint64) Option {
 	return func(config *config) error {
 		return check(C.cm_config_set_retention(config.c, C.uint32_t(files), C.uint64_t(bytes)))
+	}
+}
+
+// WithEnvironment has dumps hold the process's environment, which often holds secrets. Default: they do not.
+func WithEnvironment() Option {
+	return func(config *config) error {
+		return check(C.cm_config_set_environment(config.c, 1))
+	}
+}
+
+// WithSanitizedStacks has stacks sanitized before they go into a dump: every word that is neither a small number nor
+// points into code or into the same stack is overwritten. Stack traces survive it, the values of variables do not.
+// Registers and what [AddMemory] was given are left as they are. Default: not sanitized.
+func WithSanitizedStacks() Option {
+	return func(config *config) error {
+		return check(C.cm_config_set_sanitize_stacks(config.c, 1))
+	}
+}
+
+// WithCrashCallback sets a C function, a cm_crash_callback of crash_monitor.h, that the crashing thread calls before the
+// crash is reported: where it returns 0 the crash is reported, else it is not. The process ends either way.
+//
+// It runs in a signal handler, so it can neither be a Go function nor call one: not one that is exported to C either.
+// It may do what signal-safety(7) allows. callback is the address of the C function, as in
+// unsafe.Pointer(C.on_crash); userData, which may be nil, is C memory that lives as long as the process does.
+func WithCrashCallback(callback, userData unsafe.Pointer) Option {
+	return func(config *config) error {
+		return check(C.cm_config_set_crash_callback(config.c, C.cm_crash_callback(callback), userData))
 	}
 }
 
