@@ -7,10 +7,14 @@ import "C"
 import (
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"unsafe"
 
 	"crashmonitor/internal/runtimetext"
 )
+
+// installing lets one call at a time install or uninstall.
+var installing sync.Mutex
 
 // Install arms this process: from now on a crash makes the monitor write a minidump to dumpDir.
 //
@@ -19,6 +23,9 @@ import (
 //
 // A monitor that listens at socketPath is used; where none does, one is started, and Install waits until it is ready.
 // The monitor ends by itself after its last host.
+//
+// With Go 1.23 or later Go's crash text, what it prints to standard error when the program crashes, is also in a file
+// beside the dump; see [WithoutCrashText].
 //
 // A second call with the same arguments changes nothing and returns nil; with others it returns
 // [ErrAlreadyInstalled]. Every error is an [*Error]; after one nothing new is installed and the program can go on.
@@ -38,8 +45,13 @@ func Install(dumpDir, socketPath string, options ...Option) error {
 	if err := LeaveGoFaults(); err != nil {
 		return err
 	}
+	installing.Lock()
+	defer installing.Unlock()
 	if err := check(C.cm_install_with(config.c)); err != nil {
 		return err
+	}
+	if !config.noCrashText {
+		startCrashText()
 	}
 	if config.panicDumps {
 		debug.SetTraceback("crash")
@@ -90,7 +102,13 @@ func RunMonitor() (ran bool, err error) {
 func Uninstall() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	return check(C.cm_uninstall())
+	installing.Lock()
+	defer installing.Unlock()
+	if err := check(C.cm_uninstall()); err != nil {
+		return err
+	}
+	stopCrashText()
+	return nil
 }
 
 // Version returns the version of the C library that is loaded, as "major.minor.patch".

@@ -16,8 +16,9 @@ import (
 type Option func(*config) error
 
 type config struct {
-	c          *C.cm_config
-	panicDumps bool
+	c           *C.cm_config
+	panicDumps  bool
+	noCrashText bool
 }
 
 // WithAppName sets the first part of dump file names (<app>-<unix time>-<pid>.dmp): 1 to 64 ASCII letters, digits,
@@ -113,6 +114,21 @@ func WithCrashCallback(callback, userData unsafe.Pointer) Option {
 func WithPanicDumps() Option {
 	return func(config *config) error {
 		config.panicDumps = true
+		return nil
+	}
+}
+
+// WithoutCrashText leaves Go's crash output as the program has it. Default: Go's crash text, with the traceback of the
+// goroutine or of all of them, is not on standard error alone but also in a file beside the dump, as
+// <dump's name>.go-crash.txt. It gets there once the program has ended: of a crash in C code Go prints after the dump.
+//
+// For that Install calls debug.SetCrashOutput, of which there is one in a process: it replaces what the program has set
+// before, and a later call of the program's replaces it. [Uninstall] takes it back, unless the program has set another.
+// The text counts as one of 16 attached files ([AttachFile]). Where it cannot be had, for their number or because there is
+// no memfd_create(2), Install does without. With Go before 1.23, which has no SetCrashOutput, there is none.
+func WithoutCrashText() Option {
+	return func(config *config) error {
+		config.noCrashText = true
 		return nil
 	}
 }

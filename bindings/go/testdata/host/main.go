@@ -72,6 +72,8 @@ func main() {
 		install()
 	case "armed for panics":
 		install(crashmonitor.WithPanicDumps())
+	case "armed without crash text":
+		install(crashmonitor.WithoutCrashText())
 	case "armed with environment":
 		install(crashmonitor.WithEnvironment())
 	case "armed with sanitized stacks":
