@@ -83,14 +83,26 @@ func codeAddress(address uintptr) unsafe.Pointer {
 // its directory. There RunMonitor returns after the monitor's last host has gone, or with an error; after SIGTERM it
 // returns once the dumps in progress are written. In any other process it returns false at once. Package initialisation
 // comes before main in the monitor too.
-func RunMonitor() (ran bool, err error) {
+//
+// The monitor can have functions of the program called: [WithDumpCallback], [WithLogCallback]. Where they cannot be, it
+// serves without, and RunMonitor returns that as its error. In any other process they change nothing.
+func RunMonitor(options ...MonitorOption) (ran bool, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	var callbacks callbacks
+	for _, option := range options {
+		option(&callbacks)
+	}
+	stop, failure := callbacks.serve()
+	defer stop()
 	status := C.cm_run_monitor()
 	if status == C.CM_NOT_A_MONITOR {
 		return false, nil
 	}
-	return true, check(status)
+	if err := check(status); err != nil {
+		return true, err
+	}
+	return true, failure
 }
 
 // Uninstall disarms this process: the signal handlers that were there before Install are put back and the monitor is

@@ -39,23 +39,24 @@ func TestCrashText(t *testing.T) {
 }
 
 func TestWithoutCrashText(t *testing.T) {
-	dir := newDumpDir(t)
-	host := run(t, dir, exe.program(t, "host"), dir, "armed without crash text", ordinary.way)
-	checkEnding(t, host, ordinary)
-	checkOnlyDump(t, dir, "gohost", host, ordinary.exception)
-	checkNoCrashText(t, dir)
-}
-
-func checkNoCrashText(t *testing.T, dir string) {
-	t.Helper()
-	waitForMonitor(t, dir)
-	if texts := glob(t, dir, "*.txt"); len(texts) != 0 {
-		t.Errorf("found %v", texts)
-	}
-	for _, dump := range glob(t, dir, "*.dmp") {
-		if record := readRecord(t, dump); len(record.Attachments) != 0 || len(record.Failed) != 0 {
-			t.Errorf("attachments %v, failed %v", record.Attachments, record.Failed)
-		}
+	for _, test := range []struct {
+		state  string
+		failed int // How many files are not there.
+	}{
+		{"armed without crash text", 0},
+		{"armed with 16 files", 16}, // No more can be attached, which is no reason not to install.
+	} {
+		t.Run(test.state, func(t *testing.T) {
+			dir := newDumpDir(t)
+			host := run(t, dir, exe.program(t, "host"), dir, test.state, ordinary.way)
+			checkEnding(t, host, ordinary)
+			checkOnlyDump(t, dir, "gohost", host, ordinary.exception)
+			waitForMonitor(t, dir)
+			record := readRecord(t, glob(t, dir, "*.dmp")[0])
+			if len(record.Attachments) != 0 || len(record.Failed) != test.failed {
+				t.Errorf("attachments %v, failed %v", record.Attachments, record.Failed)
+			}
+		})
 	}
 }
 

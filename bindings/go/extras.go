@@ -54,7 +54,10 @@ func RemoveAnnotation(key string) error {
 // AttachFile has a file, such as the program's log, copied beside every later dump, as <dump's name>.<file's name>: as
 // it is when the dump is written, at most its first 64 MiB. Before [Install] too.
 //
-// path is made absolute at once; the file need not be there yet. There can be 16 files; the same one twice counts once.
+// After a crash the copy also gets what is written to the file until the process has ended, for up to 3 seconds.
+//
+// path is made absolute at once; the file need not be there yet. There can be 16 files, of which Go's crash text is one
+// ([WithoutCrashText]); the same one twice counts once. An empty file is left out.
 func AttachFile(path string) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -110,10 +113,9 @@ func address(memory []byte) uintptr {
 // DumpNow has the monitor write a dump of this process as it is, which then goes on: any number of times, from any
 // goroutine. It returns when the dump is in the dump directory.
 //
-// reason: up to 1024 bytes of UTF-8 for the record; "" means none. The thread that the dump shows first is the one that
-// runs the calling goroutine; of the goroutine itself, as of all others, the dump holds no stack. See [CapturePanic] for
-// how an annotation can hold one. All threads stop while they are read, for milliseconds; a system call in C code may
-// return early with EINTR.
+// reason: up to 1024 bytes of UTF-8 for the record; "" means none. The dump shows the calling goroutine's thread first,
+// in C code: the goroutine's own stack is not in it, but an annotation can hold what runtime.Stack gives. All threads
+// stop while they are read, for milliseconds; a system call in C code may return early with EINTR.
 //
 // [ErrNotInstalled], [ErrDump] (the monitor could not write it), [ErrTimeout] (not within [WithDeadline]) or an error
 // of Install, where the monitor has gone and could not be replaced.

@@ -74,6 +74,11 @@ func main() {
 		install(crashmonitor.WithPanicDumps())
 	case "armed without crash text":
 		install(crashmonitor.WithoutCrashText())
+	case "armed with 16 files":
+		for i := 0; i < 16; i++ {
+			must(crashmonitor.AttachFile(fmt.Sprint(i)))
+		}
+		install()
 	case "armed with environment":
 		install(crashmonitor.WithEnvironment())
 	case "armed with sanitized stacks":
