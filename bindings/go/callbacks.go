@@ -25,8 +25,8 @@ static void write_all(int fd, const char *text, size_t length)
 	}
 }
 
-// A message is a byte, which says of what kind it is, and one or two strings with the NUL that ends them. The lock keeps
-// those apart that are longer than a pipe takes at once.
+// A message is a byte, which says of what kind it is, and one or two strings with the NUL that ends them. The lock
+// keeps those apart that are longer than a pipe takes at once.
 static void tell(char kind, const char *first, const char *second)
 {
 	int fd = open(pipe_path, O_WRONLY | O_CLOEXEC);
@@ -73,8 +73,8 @@ import (
 // A MonitorOption is a setting of [RunMonitor].
 type MonitorOption func(*callbacks)
 
-// callbacks are the program's functions. The library calls C functions, most of them in forks of the monitor: there Go's
-// other threads are missing, and a Go function would not come to its end. They write to a pipe.
+// callbacks are the program's functions. The library calls C functions, most of them in forks of the monitor: there
+// Go's other threads are missing, and a Go function would not come to its end. They write to a pipe.
 type callbacks struct {
 	dump func(dumpPath, recordPath string)
 	line func(level slog.Level, message string)
@@ -83,8 +83,8 @@ type callbacks struct {
 // WithDumpCallback sets a function that the monitor calls after each report: with the paths of the dump, "" where there
 // is none (a death, or a dump that failed), and of the record, "" where that failed.
 //
-// Each call has a goroutine of its own, may take its time and may upload the files or move them away. RunMonitor returns
-// when all calls have. A panic in one ends the monitor.
+// Each call has a goroutine of its own, may take its time and may upload the files or move them away. RunMonitor
+// returns when all calls have. A panic in one ends the monitor.
 func WithDumpCallback(f func(dumpPath, recordPath string)) MonitorOption {
 	return func(callbacks *callbacks) { callbacks.dump = f }
 }

@@ -47,8 +47,9 @@
 // SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT or SIGTRAP, in any thread.
 //
 // A fault in Go code, such as a nil dereference, is Go's own business: it becomes a panic or a fatal error, which leave
-// no dump, unless [WithPanicDumps] asks for it and nobody recovers, or [CapturePanic] is deferred. The code of Go plugins (-buildmode=plugin) is taken
-// for C code: a nil dereference there is a crash, also where the plugin recovers from it.
+// no dump, unless [WithPanicDumps] asks for it and nobody recovers, or [CapturePanic] is deferred. The code of Go
+// plugins (-buildmode=plugin) is taken for C code: a nil dereference there is a crash, also where the plugin recovers
+// from it.
 //
 // A crash signal that is sent, as by kill -SEGV, is a crash too. os/signal gets it as ever; where the program goes on
 // then, it is not armed any more until it calls [Install] again. No other signal is touched.
@@ -61,12 +62,12 @@
 //
 // # What a dump holds
 //
-// Of each thread the stack that it runs on: of one in C code C's, else that of its goroutine. Other goroutines are not in
-// it; what Go prints of them when the program crashes is in a text file beside the dump, see [WithoutCrashText]. A
+// Of each thread the stack that it runs on: of one in C code C's, else that of its goroutine. Other goroutines are not
+// in it; what Go prints of them when the program crashes is in a text file beside the dump, see [WithoutCrashText]. A
 // program adds what else it wants, at any time, before Install too: [SetAnnotation], [AttachFile], [AddMemory].
 //
-// A dump need not be of a crash: [DumpNow] dumps the living process, [CapturePanic] one that panics, where the panic is,
-// and [StartHeartbeat] promises a sign of life, without which the process is dumped as hung.
+// A dump need not be of a crash: [DumpNow] dumps the living process, [CapturePanic] one that panics, where the panic
+// is, and [StartHeartbeat] promises a sign of life, without which the process is dumped as hung.
 //
 // # In the monitor
 //

@@ -68,8 +68,8 @@ func AttachFile(path string) error {
 	return check(C.cm_attach_file(c))
 }
 
-// memories holds what AddMemory was given, by address: what a dump is to hold must not be freed. In a map it is not on a
-// goroutine's stack, which moves; Go moves nothing else. A runtime.Pinner would do for Go's memory alone.
+// memories holds what AddMemory was given, by address: what a dump is to hold must not be freed. In a map it is not on
+// a goroutine's stack, which moves; Go moves nothing else. A runtime.Pinner would do for Go's memory alone.
 var memories = struct {
 	sync.Mutex
 	kept map[*byte][]byte
@@ -95,7 +95,8 @@ func AddMemory(memory []byte) error {
 	return err
 }
 
-// RemoveMemory leaves out again what [AddMemory] was given. Memory that is not Go's has to be removed before it is freed.
+// RemoveMemory leaves out again what [AddMemory] was given. Memory that is not Go's has to be removed before it is
+// freed.
 func RemoveMemory(memory []byte) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -129,10 +130,11 @@ func DumpNow(reason string) error {
 	return check(C.cm_dump_now(c))
 }
 
-// StartHeartbeat promises a sign of life, [Heartbeat], within a time, and again within that time of each. A process that
-// breaks the promise is dumped as hung, once, and lives on; its next sign of life makes a new promise.
+// StartHeartbeat promises a sign of life, [Heartbeat], within a time, and again within that time of each. A process
+// that breaks the promise is dumped as hung, once, and lives on; its next sign of life makes a new promise.
 //
-// within: at least 10 ms, in milliseconds, rounded up; 0 ends the promise. Without Install it returns [ErrNotInstalled].
+// within: at least 10 ms, in milliseconds, rounded up; 0 ends the promise. Without Install it returns
+// [ErrNotInstalled].
 func StartHeartbeat(within time.Duration) error {
 	if within < 0 || within > math.MaxUint32*time.Millisecond {
 		return &Error{ErrInvalidArgument, fmt.Sprintf("no heartbeat can be within %v: give 10 ms to 49 days", within)}

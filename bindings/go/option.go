@@ -92,8 +92,8 @@ func WithSanitizedStacks() Option {
 	}
 }
 
-// WithCrashCallback sets a C function, a cm_crash_callback of crash_monitor.h, that the crashing thread calls before the
-// crash is reported: where it returns 0 the crash is reported, else it is not. The process ends either way.
+// WithCrashCallback sets a C function, a cm_crash_callback of crash_monitor.h, that the crashing thread calls before
+// the crash is reported: where it returns 0 the crash is reported, else it is not. The process ends either way.
 //
 // It runs in a signal handler, so it can neither be a Go function nor call one: not one that is exported to C either.
 // It may do what signal-safety(7) allows. callback is the address of the C function, as in
@@ -124,8 +124,8 @@ func WithPanicDumps() Option {
 //
 // For that Install calls debug.SetCrashOutput, of which there is one in a process: it replaces what the program has set
 // before, and a later call of the program's replaces it. [Uninstall] takes it back, unless the program has set another.
-// The text counts as one of 16 attached files ([AttachFile]). Where it cannot be had, for their number or because there is
-// no memfd_create(2), Install does without. With Go before 1.23, which has no SetCrashOutput, there is none.
+// The text counts as one of 16 attached files ([AttachFile]). Where it cannot be had, for their number or because there
+// is no memfd_create(2), Install does without. With Go before 1.23, which has no SetCrashOutput, there is none.
 func WithoutCrashText() Option {
 	return func(config *config) error {
 		config.noCrashText = true

@@ -17,9 +17,9 @@ const (
 // panics lets one panic at a time have the annotations.
 var panics sync.Mutex
 
-// CapturePanic dumps this process where the goroutine panics, and then lets it panic on with the same value: the program
-// ends, or recovers, as ever. Without a panic, at runtime.Goexit too, it does nothing. It has to be deferred itself, in
-// each goroutine whose panics are to leave a dump:
+// CapturePanic dumps this process where the goroutine panics, and then lets it panic on with the same value: the
+// program ends, or recovers, as ever. Without a panic, at runtime.Goexit too, it does nothing. It has to be deferred
+// itself, in each goroutine whose panics are to leave a dump:
 //
 //	defer crashmonitor.CapturePanic()
 //

@@ -1,5 +1,5 @@
-// reporter <dump dir> <socket> <way>: a program that is its own monitor, has Go functions called there, and ends one way
-// or another once its standard input has ended.
+// reporter <dump dir> <socket> <way>: a program that is its own monitor, has Go functions called there, and ends one
+// way or another once its standard input has ended.
 package main
 
 import (
