@@ -7,10 +7,14 @@ import "C"
 import (
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"unsafe"
 
 	"crashmonitor/internal/runtimetext"
 )
+
+// installing lets one call at a time install or uninstall.
+var installing sync.Mutex
 
 // Install arms this process: from now on a crash makes the monitor write a minidump to dumpDir.
 //
@@ -19,6 +23,9 @@ import (
 //
 // A monitor that listens at socketPath is used; where none does, one is started, and Install waits until it is ready.
 // The monitor ends by itself after its last host.
+//
+// With Go 1.23 or later Go's crash text, what it prints to standard error when the program crashes, is also in a file
+// beside the dump; see [WithoutCrashText].
 //
 // A second call with the same arguments changes nothing and returns nil; with others it returns
 // [ErrAlreadyInstalled]. Every error is an [*Error]; after one nothing new is installed and the program can go on.
@@ -38,8 +45,13 @@ func Install(dumpDir, socketPath string, options ...Option) error {
 	if err := LeaveGoFaults(); err != nil {
 		return err
 	}
+	installing.Lock()
+	defer installing.Unlock()
 	if err := check(C.cm_install_with(config.c)); err != nil {
 		return err
+	}
+	if !config.noCrashText {
+		startCrashText()
 	}
 	if config.panicDumps {
 		debug.SetTraceback("crash")
@@ -71,14 +83,26 @@ func codeAddress(address uintptr) unsafe.Pointer {
 // its directory. There RunMonitor returns after the monitor's last host has gone, or with an error; after SIGTERM it
 // returns once the dumps in progress are written. In any other process it returns false at once. Package initialisation
 // comes before main in the monitor too.
-func RunMonitor() (ran bool, err error) {
+//
+// The monitor can have functions of the program called: [WithDumpCallback], [WithLogCallback]. Where they cannot be, it
+// serves without, and RunMonitor returns that as its error. In any other process they change nothing.
+func RunMonitor(options ...MonitorOption) (ran bool, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	var callbacks callbacks
+	for _, option := range options {
+		option(&callbacks)
+	}
+	stop, failure := callbacks.serve()
+	defer stop()
 	status := C.cm_run_monitor()
 	if status == C.CM_NOT_A_MONITOR {
 		return false, nil
 	}
-	return true, check(status)
+	if err := check(status); err != nil {
+		return true, err
+	}
+	return true, failure
 }
 
 // Uninstall disarms this process: the signal handlers that were there before Install are put back and the monitor is
@@ -90,7 +114,13 @@ func RunMonitor() (ran bool, err error) {
 func Uninstall() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	return check(C.cm_uninstall())
+	installing.Lock()
+	defer installing.Unlock()
+	if err := check(C.cm_uninstall()); err != nil {
+		return err
+	}
+	stopCrashText()
+	return nil
 }
 
 // Version returns the version of the C library that is loaded, as "major.minor.patch".

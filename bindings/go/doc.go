@@ -47,8 +47,9 @@
 // SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT or SIGTRAP, in any thread.
 //
 // A fault in Go code, such as a nil dereference, is Go's own business: it becomes a panic or a fatal error, which leave
-// no dump, unless [WithPanicDumps] asks for it and nobody recovers. The code of Go plugins (-buildmode=plugin) is taken
-// for C code: a nil dereference there is a crash, also where the plugin recovers from it.
+// no dump, unless [WithPanicDumps] asks for it and nobody recovers, or [CapturePanic] is deferred. The code of Go
+// plugins (-buildmode=plugin) is taken for C code: a nil dereference there is a crash, also where the plugin recovers
+// from it.
 //
 // A crash signal that is sent, as by kill -SEGV, is a crash too. os/signal gets it as ever; where the program goes on
 // then, it is not armed any more until it calls [Install] again. No other signal is touched.
@@ -58,6 +59,22 @@
 //
 // An end that is no crash leaves a record, a .json file in the dump directory with the exit status or signal, as far as
 // Linux tells the monitor. None comes after [Uninstall], nor, with Linux 6.15 or later, from exit status 0.
+//
+// # What a dump holds
+//
+// Of each thread the stack that it runs on: of one in C code C's, else that of its goroutine. Other goroutines are not
+// in it; what Go prints of them when the program crashes is in a text file beside the dump, see [WithoutCrashText]. A
+// program adds what else it wants, at any time, before Install too: [SetAnnotation], [AttachFile], [AddMemory].
+//
+// A dump need not be of a crash: [DumpNow] dumps the living process, [CapturePanic] one that panics, where the panic
+// is, and [StartHeartbeat] promises a sign of life, without which the process is dumped as hung.
+//
+// # In the monitor
+//
+// A program that is its own monitor can have functions of its own called there, to send a dump somewhere, say:
+//
+//	upload := func(dumpPath, recordPath string) { /* ... */ }
+//	if ran, err := crashmonitor.RunMonitor(crashmonitor.WithDumpCallback(upload)); ran {
 //
 // # Go libraries
 //

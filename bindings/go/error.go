@@ -49,6 +49,10 @@ const (
 	ErrCommandLine Status = C.CM_ERR_COMMAND_LINE
 	// ErrInternal: a defect in the library was caught.
 	ErrInternal Status = C.CM_ERR_INTERNAL
+	// ErrLimit: a limit of the library is reached; the message says which.
+	ErrLimit Status = C.CM_ERR_LIMIT
+	// ErrDump: the monitor could not write the dump that was asked for.
+	ErrDump Status = C.CM_ERR_DUMP
 )
 
 // Error returns the C name of the status and its meaning.

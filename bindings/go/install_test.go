@@ -3,6 +3,7 @@ package crashmonitor_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -152,8 +153,15 @@ func TestStatusHasANameAndAMeaning(t *testing.T) {
 }
 
 func TestRunMonitorInAHost(t *testing.T) {
-	if ran, err := crashmonitor.RunMonitor(); ran || err != nil {
-		t.Errorf("%v, %v", ran, err)
+	// With functions to call too, and more than once.
+	for try := 0; try < 2; try++ {
+		ran, err := crashmonitor.RunMonitor(
+			crashmonitor.WithDumpCallback(func(_, _ string) { t.Error("a report in a host") }),
+			crashmonitor.WithLogCallback(func(slog.Level, string) { t.Error("a log in a host") }),
+		)
+		if ran || err != nil {
+			t.Errorf("%v, %v", ran, err)
+		}
 	}
 }
 

@@ -36,8 +36,22 @@ func TestGoLibraryInACProgram(t *testing.T) {
 					checkNoDump(t, dir)
 				} else {
 					checkOnlyDump(t, dir, "chost", host, test.exception)
+					if got := readMinidump(t, glob(t, dir, "*.dmp")[0]).annotations["library"]; got != "golib" {
+						t.Errorf("the library's annotation is %q", got)
+					}
 				}
 			})
 		}
 	}
+}
+
+func TestGoLibraryCapturesAPanic(t *testing.T) {
+	dir := newDumpDir(t)
+	host := run(t, dir, chost.program(t, "chost"), dir, library.program(t, "golib"), "install load", "golib_captured_panic")
+	checkEnding(t, host, crash{ending: "exit status 0", stderr: "^$"})
+	dumps := glob(t, dir, "*.dmp")
+	if len(dumps) != 1 {
+		t.Fatalf("found %v, want one dump", dumps)
+	}
+	checkPanic(t, dumps[0], "captured", "string", "main.golib_captured_panic(")
 }

@@ -18,6 +18,10 @@ type minidump struct {
 	pc, sp  uint64
 	stacks  map[uint32][]byte // By thread.
 	modules []module
+
+	memory      map[uint64][]byte // By address.
+	annotations map[string]string
+	environment string // NUL after each variable.
 }
 
 type module struct {
@@ -27,9 +31,12 @@ type module struct {
 }
 
 const (
-	streamThreads   = 3
-	streamModules   = 4
-	streamException = 6
+	streamThreads     = 3
+	streamModules     = 4
+	streamMemory      = 5
+	streamException   = 6
+	streamEnvironment = 0x47670007 // Breakpad's.
+	streamCrashpad    = 0x43500001
 )
 
 // Where a thread context holds program counter and stack pointer: MDRawContextAMD64 and MDRawContextARM64 in Breakpad's
@@ -64,13 +71,14 @@ func readMinidump(t *testing.T, path string) *minidump {
 		t.Fatalf("%s is not a minidump", path)
 	}
 	streams := map[uint32]uint32{}
+	sizes := map[uint32]uint32{}
 	for next := header.Directory; len(streams) < int(header.Streams); {
 		var entry struct {
 			Kind uint32
 			At   location
 		}
 		next = read(next, &entry)
-		streams[entry.Kind] = entry.At.Offset
+		streams[entry.Kind], sizes[entry.Kind] = entry.At.Offset, entry.At.Size
 	}
 
 	dump := &minidump{stacks: map[uint32][]byte{}}
@@ -116,6 +124,42 @@ func readMinidump(t *testing.T, path string) *minidump {
 		read(name, units)
 		dump.modules = append(dump.modules, module{string(utf16.Decode(units)), entry.Base, entry.Base + uint64(entry.Size)})
 	}
+
+	dump.memory = map[uint64][]byte{}
+	for next := read(streams[streamMemory], &count); count > 0; count-- {
+		var entry struct {
+			Start uint64
+			At    location
+		}
+		next = read(next, &entry)
+		memory := make([]byte, entry.At.Size)
+		read(entry.At.Offset, memory)
+		dump.memory[entry.Start] = memory
+	}
+
+	var crashpad struct {
+		Version           uint32
+		Report, Client    [16]byte
+		Annotations, List location
+	}
+	read(streams[streamCrashpad], &crashpad)
+	text := func(offset uint32) string {
+		var length uint32
+		next := read(offset, &length)
+		bytes := make([]byte, length)
+		read(next, bytes)
+		return string(bytes)
+	}
+	dump.annotations = map[string]string{}
+	for next := read(crashpad.Annotations.Offset, &count); count > 0; count-- {
+		var entry struct{ Key, Value uint32 }
+		next = read(next, &entry)
+		dump.annotations[text(entry.Key)] = text(entry.Value)
+	}
+
+	environment := make([]byte, sizes[streamEnvironment])
+	read(streams[streamEnvironment], environment)
+	dump.environment = string(environment)
 	return dump
 }
 

@@ -11,12 +11,14 @@ import (
 	"unsafe"
 )
 
-// An Option is a setting of [Install].
+// An Option is a setting of [Install]. The C library's strategy is none: the other one has Go's handler look at a fault
+// in C code first, and Go ends the process there, without a dump.
 type Option func(*config) error
 
 type config struct {
-	c          *C.cm_config
-	panicDumps bool
+	c           *C.cm_config
+	panicDumps  bool
+	noCrashText bool
 }
 
 // WithAppName sets the first part of dump file names (<app>-<unix time>-<pid>.dmp): 1 to 64 ASCII letters, digits,
@@ -74,6 +76,34 @@ func WithRetention(files uint32, bytes uint64) Option {
 	}
 }
 
+// WithEnvironment has dumps hold the process's environment, which often holds secrets. Default: they do not.
+func WithEnvironment() Option {
+	return func(config *config) error {
+		return check(C.cm_config_set_environment(config.c, 1))
+	}
+}
+
+// WithSanitizedStacks has stacks sanitized before they go into a dump: every word that is neither a small number nor
+// points into code or into the same stack is overwritten. Stack traces survive it, the values of variables do not.
+// Registers and what [AddMemory] was given are left as they are. Default: not sanitized.
+func WithSanitizedStacks() Option {
+	return func(config *config) error {
+		return check(C.cm_config_set_sanitize_stacks(config.c, 1))
+	}
+}
+
+// WithCrashCallback sets a C function, a cm_crash_callback of crash_monitor.h, that the crashing thread calls before
+// the crash is reported: where it returns 0 the crash is reported, else it is not. The process ends either way.
+//
+// It runs in a signal handler, so it can neither be a Go function nor call one: not one that is exported to C either.
+// It may do what signal-safety(7) allows. callback is the address of the C function, as in
+// unsafe.Pointer(C.on_crash); userData, which may be nil, is C memory that lives as long as the process does.
+func WithCrashCallback(callback, userData unsafe.Pointer) Option {
+	return func(config *config) error {
+		return check(C.cm_config_set_crash_callback(config.c, C.cm_crash_callback(callback), userData))
+	}
+}
+
 // WithPanicDumps makes a panic that nobody recovers leave a dump, and also a fatal error of Go's: concurrent map
 // writes, a fault at an address that is not nil's, an overflow of Go's stack. Default: such an end leaves a record, a
 // .json file in the dump directory.
@@ -84,6 +114,21 @@ func WithRetention(files uint32, bytes uint64) Option {
 func WithPanicDumps() Option {
 	return func(config *config) error {
 		config.panicDumps = true
+		return nil
+	}
+}
+
+// WithoutCrashText leaves Go's crash output as the program has it. Default: Go's crash text, with the traceback of the
+// goroutine or of all of them, is not on standard error alone but also in a file beside the dump, as
+// <dump's name>.go-crash.txt. It gets there once the program has ended: of a crash in C code Go prints after the dump.
+//
+// For that Install calls debug.SetCrashOutput, of which there is one in a process: it replaces what the program has set
+// before, and a later call of the program's replaces it. [Uninstall] takes it back, unless the program has set another.
+// The text counts as one of 16 attached files ([AttachFile]). Where it cannot be had, for their number or because there
+// is no memfd_create(2), Install does without. With Go before 1.23, which has no SetCrashOutput, there is none.
+func WithoutCrashText() Option {
+	return func(config *config) error {
+		config.noCrashText = true
 		return nil
 	}
 }

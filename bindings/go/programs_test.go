@@ -16,7 +16,7 @@ import (
 type build func() (dir string, err error)
 
 var (
-	exe  = goBuild("./testdata/bare", "./testdata/host", "./testdata/selfmonitor")
+	exe  = goBuild("./testdata/bare", "./testdata/host", "./testdata/reporter", "./testdata/selfmonitor")
 	pie  = goBuild("-buildmode=pie", "./testdata/host")
 	race = goBuild("-race", "./testdata/host")
 	// With libcrash_monitor.a.

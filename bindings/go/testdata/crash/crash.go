@@ -4,6 +4,8 @@ package crash
 // #include "crash.h"
 import "C"
 
+import "unsafe"
+
 // Segv writes to address 0xdead.
 func Segv() { C.crash_segv() }
 
@@ -18,3 +20,9 @@ func Abort() { C.crash_abort() }
 
 // Address returns the address of a C function.
 func Address() uintptr { return uintptr(C.crash_abort) }
+
+// Callback returns the address of a crash callback, which prints "called back", and something for it to be given so
+// that it has crashes reported.
+func Callback() (callback, report unsafe.Pointer) {
+	return unsafe.Pointer(C.crash_called_back), unsafe.Pointer(C.crash_abort)
+}

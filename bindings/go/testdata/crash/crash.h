@@ -5,3 +5,7 @@ void crash_segv(void);
 void crash_segv_in_thread(void); // The same, in a thread that C makes.
 void crash_overflow(void);       // A recursion without end.
 void crash_abort(void);
+
+// A cm_crash_callback, which prints "called back". It has a crash reported where it is given a pointer that is not
+// NULL.
+int crash_called_back(int signal, const void *siginfo, const void *context, void *report);

@@ -16,6 +16,9 @@ func init() {
 	if err := crashmonitor.LeaveGoFaults(); err != nil {
 		log.Fatal(err)
 	}
+	if err := crashmonitor.SetAnnotation("library", "golib"); err != nil {
+		log.Fatal(err)
+	}
 }
 
 //export golib_recover_faults
@@ -42,6 +45,17 @@ func golib_segv() { crash.Segv() }
 func golib_panic() {
 	fmt.Println("thread", syscall.Gettid())
 	panic("nobody recovers this")
+}
+
+//export golib_captured_panic
+func golib_captured_panic() {
+	defer func() {
+		if recover() != "captured" {
+			log.Fatal("no panic")
+		}
+	}()
+	defer crashmonitor.CapturePanic()
+	panic("captured")
 }
 
 func main() {}

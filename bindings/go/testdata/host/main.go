@@ -34,8 +34,17 @@ var ways = map[string]func(){
 	"after signals of Go":        func() { useSignals(); crash.Segv() },
 	"after a notified SIGSEGV":   func() { notifySegv(); install(); crash.Segv() },
 
+	"with extras":        func() { addExtras(); crash.Segv() },
+	"not armed any more": func() { notifySegv(); mustFailWith(crashmonitor.ErrHandler, crashmonitor.CheckArmed()) },
+
+	// Dumps of a program that goes on.
+	"dump on demand": dumpNow,
+	"hang":           hang,
+	"captured":       capturePanics,
+
 	// Ends that are Go's own.
 	"panic":                    func() { panicHere() },
+	"captured panic":           func() { defer crashmonitor.CapturePanic(); panicHere() },
 	"wild pointer":             func() { printThread(); readAt(wild) },
 	"unlock of unlocked mutex": func() { printThread(); new(sync.Mutex).Unlock() },
 	"concurrent map writes":    writeMapConcurrently,
@@ -63,6 +72,23 @@ func main() {
 		install()
 	case "armed for panics":
 		install(crashmonitor.WithPanicDumps())
+	case "armed without crash text":
+		install(crashmonitor.WithoutCrashText())
+	case "armed with 16 files":
+		for i := 0; i < 16; i++ {
+			must(crashmonitor.AttachFile(fmt.Sprint(i)))
+		}
+		install()
+	case "armed with environment":
+		install(crashmonitor.WithEnvironment())
+	case "armed with sanitized stacks":
+		install(crashmonitor.WithSanitizedStacks())
+	case "armed with a callback":
+		callback, report := crash.Callback()
+		install(crashmonitor.WithCrashCallback(callback, report))
+	case "armed with a callback that refuses":
+		callback, _ := crash.Callback()
+		install(crashmonitor.WithCrashCallback(callback, nil))
 	case "refused":
 		if crashmonitor.Install("/dev/null", "", crashmonitor.WithPanicDumps()) == nil {
 			log.Fatal("no error")
