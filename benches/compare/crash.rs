@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
@@ -17,6 +17,9 @@ use rustix::time::Timespec;
 
 use crate::common::{Dump, PATIENCE, Sandbox};
 use crate::host::{self, Load, Reporter, now};
+
+/// How long hosts run before they crash.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// What was measured; times in milliseconds.
 pub struct Outcome {
@@ -51,6 +54,8 @@ pub fn run(reporter: Reporter, load: Load, count: usize) -> Outcome {
     let installs = hosts.iter().map(|host| host.install).collect();
     let expected = if reporter == Reporter::Nobody { 0 } else { count };
 
+    // What follows an install is over: a monitor is at rest when its host crashes.
+    std::thread::sleep(SETTLE);
     // Every host waits for the end of this pipe.
     drop(key);
     let (mut last_seen, mut last_reaped) = (0, 0);

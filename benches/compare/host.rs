@@ -1,6 +1,5 @@
 //! The process that crashes: the same code, whoever reports.
 
-use std::ffi::{CStr, CString, c_char};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -8,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
-use crate::{common, rival};
+use crate::library::Library;
+use crate::rival;
 
 /// Who writes a dump when a host crashes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,11 +59,12 @@ pub fn run(reporter: Reporter, directory: &Path, load: Load) -> ! {
     park(load.threads);
     let fault_time = shared_number(&fault_time_file(directory, std::process::id()));
     // Loading the library is the dynamic linker's work before main, in a host that is linked with it.
-    let library = (reporter == Reporter::CrashMonitor).then(cm_install);
+    let library = (reporter == Reporter::CrashMonitor).then(Library::load);
     let start = now();
     match reporter {
-        Reporter::CrashMonitor => install(library.expect("just loaded"), directory),
-        Reporter::Minidumper => rival::install(directory),
+        Reporter::CrashMonitor => library.expect("just loaded").install(directory),
+        // Attached for as long as the process lives.
+        Reporter::Minidumper => std::mem::forget(rival::install(directory)),
         Reporter::Nobody => {}
     }
     println!("ready {}", now() - start);
@@ -75,7 +76,7 @@ pub fn run(reporter: Reporter, directory: &Path, load: Load) -> ! {
     unreachable!("a write to unmapped memory faults");
 }
 
-fn park(threads: usize) {
+pub fn park(threads: usize) {
     let barrier = Arc::new(Barrier::new(threads + 1));
     for _ in 0..threads {
         let barrier = barrier.clone();
@@ -101,27 +102,4 @@ fn shared_number(path: &Path) -> &'static AtomicU64 {
         assert_ne!(start, libc::MAP_FAILED, "map the time's file");
         &*start.cast::<AtomicU64>()
     }
-}
-
-type Install = unsafe extern "C" fn(*const c_char, *const c_char) -> i32;
-
-/// `cm_install` of the library that users get.
-fn cm_install() -> Install {
-    let path = common::dist().join("lib/libcrash_monitor.so");
-    let path = CString::new(path.into_os_string().into_encoded_bytes()).expect("a path");
-    // SAFETY: both names are NUL-terminated; the function has the type that the library's header gives it.
-    unsafe {
-        let library = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
-        assert!(!library.is_null(), "{}", CStr::from_ptr(libc::dlerror()).to_string_lossy());
-        let function = libc::dlsym(library, c"cm_install".as_ptr());
-        assert!(!function.is_null(), "the library has no cm_install");
-        std::mem::transmute::<*mut libc::c_void, Install>(function)
-    }
-}
-
-fn install(cm_install: Install, directory: &Path) {
-    let dumps = CString::new(directory.join("dumps").into_os_string().into_encoded_bytes()).expect("a path");
-    // SAFETY: a NUL-terminated path, and NULL, which is allowed.
-    let status = unsafe { cm_install(dumps.as_ptr(), std::ptr::null()) };
-    assert_eq!(status, 0, "cm_install");
 }

@@ -1,5 +1,6 @@
 //! crash-monitor against `minidumper::Server`, in turn in the same run: how soon a dump is there, what a crowd of crashes
-//! costs, what the monitor costs while nothing happens, what installing costs, how large the dumps are.
+//! costs, what the monitor costs while nothing happens, what installing and each further call costs, how large the dumps
+//! are.
 //!
 //! `make bench`, or `cargo bench -- --quick` for fewer rounds once `make dist` has been run. This one program is the
 //! benchmark, the hosts and minidumper's server: it starts itself with another first argument.
@@ -9,14 +10,17 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
+mod calls;
 mod crash;
 mod host;
 mod idle;
+mod library;
 mod rival;
 mod table;
 
 use std::time::Duration;
 
+use calls::Calls;
 use crash::Outcome;
 use host::{Load, Reporter};
 use idle::Idle;
@@ -43,6 +47,7 @@ fn main() {
             let load = Load { threads: number(threads), mebibytes: number(mebibytes) };
             host::run(Reporter::from_name(reporter), directory.as_ref(), load);
         }
+        ["calls", reporter, directory] => calls::run_here(Reporter::from_name(reporter), directory.as_ref()),
         ["minidumper-server", directory] => rival::serve(directory.as_ref()),
         _ => compare(words.contains(&"--quick")),
     }
@@ -57,6 +62,8 @@ struct Measured {
     single: [Outcomes; LOADS.len()],
     /// Crashes of many hosts at once.
     crowds: Outcomes,
+    /// What a living process calls.
+    calls: [Vec<Calls>; 2],
     idle: [Idle; 2],
 }
 
@@ -65,6 +72,7 @@ fn compare(quick: bool) {
     let idle_time = Duration::from_secs(if quick { 2 } else { 10 });
     let mut single = LOADS.map(|_| Reporter::ALL.map(|_| Vec::new()));
     let mut crowds = Reporter::ALL.map(|_| Vec::new());
+    let mut calls = [Vec::new(), Vec::new()];
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
         for ((_, load, _), outcomes) in LOADS.iter().zip(&mut single) {
@@ -75,13 +83,17 @@ fn compare(quick: bool) {
         for reporter in Reporter::ALL {
             crowds[reporter as usize].push(crash::run(reporter, LOADS[0].1, CROWD));
         }
+        for reporter in [Reporter::CrashMonitor, Reporter::Minidumper] {
+            calls[reporter as usize].push(calls::measure(reporter));
+        }
     }
     eprintln!("idle for {} s", idle_time.as_secs());
-    let measured = Measured { single, crowds, idle: idle::watch(idle_time) };
+    let measured = Measured { single, crowds, calls, idle: idle::watch(idle_time) };
     table::heading(rounds);
     single_crashes(&measured.single);
     crowd_of_crashes(&measured.crowds);
     installing(&measured);
+    living(&measured);
     idle_monitors(&measured.idle, idle_time);
 }
 
@@ -116,6 +128,22 @@ fn installing(measured: &Measured) {
     table::section("installing, ms");
     Row::of_two("with a start of the monitor", starting, Goal::AtMost(1.0)).print();
     Row::of_two("to a running monitor", joining, Goal::AtMost(0.2)).print();
+}
+
+fn living(measured: &Measured) {
+    let row = |name: &str, measure: fn(&Calls) -> Option<f64>, goal| {
+        Row::of_two(name, measured.calls.each_ref().map(|of| Samples::of(of, measure)), goal).print();
+    };
+    table::section("calls of a living process, us");
+    row("annotation / message", |calls| Some(calls.message), Goal::AtMost(5.0));
+    row("heartbeat", |calls| calls.heartbeat, Goal::None);
+    row("file attached", |calls| calls.file, Goal::None);
+    row("memory added and removed", |calls| calls.memory, Goal::None);
+    table::section(&format!("dump on demand of {} threads, ms", calls::THREADS));
+    let [ours, ..] = &measured.single[2];
+    let crash = Samples::of(ours, |outcome| Some(outcome.reaped)).median().expect("crashes of as many threads");
+    row("until it is there", |calls| Some(calls.dump), Goal::AtMost(crash));
+    row("a running thread stands still", |calls| Some(calls.stall), Goal::None);
 }
 
 fn idle_monitors(idle: &[Idle; 2], time: Duration) {

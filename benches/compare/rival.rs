@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crash_handler::{CrashEventResult, CrashHandler};
+use crash_handler::{CrashContext, CrashEventResult, CrashHandler};
 use minidumper::{Client, LoopAction, MinidumpBinary, Server, ServerHandler, SocketName};
 
 fn socket(directory: &Path) -> PathBuf {
@@ -48,28 +48,41 @@ impl ServerHandler for Handler {
     }
 }
 
-/// The host's side. Where no server listens, one is started; unlike the example, which sleeps for 100 ms, this tries to
-/// connect again at once.
-pub fn install(directory: &Path) {
-    let socket = socket(directory);
-    let mut server = None;
-    let client = loop {
-        if let Ok(client) = Client::with_name(SocketName::from(socket.as_path())) {
-            break client;
-        }
-        server.get_or_insert_with(|| start_server(directory));
-        std::thread::yield_now();
-    };
+/// The host's side.
+pub fn install(directory: &Path) -> CrashHandler {
+    let (client, server) = reach(directory);
+    attach(server, move |context| client.request_dump(context).is_ok())
+}
+
+/// The same for a process that asks for dumps and lives on: the server closes a connection on which it has dumped, so each
+/// dump has one of its own.
+pub fn install_for_dumps(directory: &Path) -> (CrashHandler, Client) {
+    let (client, server) = reach(directory);
+    let directory = directory.to_owned();
+    (attach(server, move |context| reach(&directory).0.request_dump(context).is_ok()), client)
+}
+
+fn attach(server: Option<u32>, dump: impl Fn(&CrashContext) -> bool + Send + Sync + 'static) -> CrashHandler {
     // SAFETY: minidumper's example; `request_dump` sends and receives and does no more.
-    let event = unsafe {
-        crash_handler::make_crash_event(move |context| CrashEventResult::Handled(client.request_dump(context).is_ok()))
-    };
+    let event = unsafe { crash_handler::make_crash_event(move |context| CrashEventResult::Handled(dump(context))) };
     let handler = CrashHandler::attach(event).expect("attach the signal handlers");
     if let Some(server) = server {
         handler.set_ptracer(Some(server));
     }
-    // Attached for as long as the process lives.
-    std::mem::forget(handler);
+    handler
+}
+
+/// Connects. Where no server listens, one is started; unlike the example, which sleeps for 100 ms, this tries to connect
+/// again at once.
+fn reach(directory: &Path) -> (Client, Option<u32>) {
+    let mut server = None;
+    loop {
+        if let Ok(client) = Client::with_name(SocketName::from(socket(directory).as_path())) {
+            return (client, server);
+        }
+        server.get_or_insert_with(|| start_server(directory));
+        std::thread::yield_now();
+    }
 }
 
 /// Gives its pid. It outlives this process.

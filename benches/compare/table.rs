@@ -17,7 +17,7 @@ impl Samples {
         outcomes.iter().filter_map(measure).collect()
     }
 
-    fn median(&self) -> Option<f64> {
+    pub fn median(&self) -> Option<f64> {
         let middle = self.0.len() / 2;
         let upper = self.0.get(middle)?;
         Some(if self.0.len() % 2 == 1 { *upper } else { (self.0[middle - 1] + upper) / 2.0 })
