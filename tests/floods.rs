@@ -10,12 +10,13 @@ use common::{Host, Monitor, Sandbox};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[test]
-fn two_thousand_silent_connections_keep_out_new_hosts_while_they_last_and_no_others() {
-    const PEERS: usize = 2000;
+fn ten_thousand_silent_connections_keep_out_new_hosts_while_they_last_and_no_others() {
     const SESSIONS_MAX: usize = 1024;
     let limit = getrlimit(Resource::Nofile);
-    if limit.maximum.is_some_and(|maximum| maximum < 2 * PEERS as u64) {
-        return common::skip(&format!("{limit:?} leaves no room for {PEERS} connections"));
+    // Other tests of this process have descriptors too. The monitor inherits the limit.
+    let peers = limit.maximum.map_or(10_000, |maximum| 10_000.min(maximum.saturating_sub(1000) as usize));
+    if peers < 2 * SESSIONS_MAX {
+        return common::skip(&format!("{limit:?} leaves no room for {} connections", 2 * SESSIONS_MAX));
     }
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let sandbox = Sandbox::new();
@@ -23,7 +24,7 @@ fn two_thousand_silent_connections_keep_out_new_hosts_while_they_last_and_no_oth
     let mut early = Host::c().start(&sandbox, &["wait", "segv"]);
     early.wait_for("ready");
 
-    let peers: Vec<Peer> = (0..PEERS).map(|_| Peer::connect(&sandbox.socket())).collect();
+    let peers: Vec<Peer> = (0..peers).map(|_| Peer::connect(&sandbox.socket())).collect();
     let served = peers.iter().filter(|peer| peer.is_served()).count();
     // A host has two connections.
     assert_eq!(served, SESSIONS_MAX - 2);

@@ -4,13 +4,11 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{Host, Sandbox};
+use common::{Host, Sandbox, process};
 
 /// A field of /proc/PID/stat, counted as proc(5) does.
-fn stat(pid: u32, field: usize) -> i64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
-    let (_, rest) = text.rsplit_once(") ").expect("its name ends");
-    rest.split(' ').nth(field - 3).expect("the field").parse().unwrap()
+fn stat(pid: u32, field: usize) -> u32 {
+    process::stat(pid, field).and_then(|number| number.parse().ok()).expect("a number of a living process")
 }
 
 fn link(pid: u32, name: &str) -> PathBuf {
@@ -28,8 +26,8 @@ fn a_started_monitor_inherits_nothing() {
     host.wait_for("ready");
     let pid = sandbox.monitor_pid().expect("a monitor");
 
-    assert_eq!(stat(pid, 6), i64::from(pid), "its session is its own");
-    assert_ne!(stat(pid, 4), i64::from(host.pid()), "it is not the host's child");
+    assert_eq!(stat(pid, 6), pid, "its session is its own");
+    assert_ne!(stat(pid, 4), host.pid(), "it is not the host's child");
     assert_eq!(link(pid, "cwd"), Path::new("/"));
     let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
     assert!(!String::from_utf8_lossy(&environment).contains("SECRET"));

@@ -4,7 +4,8 @@ mod common;
 
 use std::os::unix::fs::FileTypeExt;
 
-use common::{Host, Sandbox};
+use common::{Host, Sandbox, process};
+use rustix::process::Signal;
 
 #[test]
 fn two_hosts_share_a_monitor_which_ends_with_the_last() {
@@ -25,16 +26,10 @@ fn two_hosts_share_a_monitor_which_ends_with_the_last() {
     assert_eq!(sandbox.dump_of(second.pid).signal(), libc::SIGABRT);
 
     sandbox.wait_for_monitors_end();
-    common::wait_until("the monitor's process to end", || !is_alive(monitor));
+    common::wait_until("the monitor's process to end", || !process::is_alive(monitor));
     let left: Vec<_> =
         sandbox.files().iter().filter_map(|path| path.extension()?.to_str().map(str::to_owned)).collect();
     assert_eq!(left, ["dmp", "json", "dmp", "json"], "dumps and records alone are left");
-}
-
-/// A monitor is adopted by init, which may leave it a zombie where that is a container's.
-fn is_alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
 #[test]
@@ -61,7 +56,7 @@ fn twenty_hosts_that_install_at_once_share_one_monitor() {
         sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
     }
     assert_eq!(sandbox.dump_files().len(), 20);
-    common::wait_until("the monitor's process to end", || !is_alive(monitor));
+    common::wait_until("the monitor's process to end", || !process::is_alive(monitor));
 }
 
 #[test]
@@ -70,8 +65,8 @@ fn a_socket_left_by_a_killed_monitor_is_replaced() {
     let mut first = Host::c().start(&sandbox, &["wait-exit"]);
     first.wait_for("ready");
     let monitor = sandbox.monitor_pid().expect("a monitor");
-    kill(monitor);
-    common::wait_until("the monitor to be gone", || !is_alive(monitor));
+    process::signal(monitor, Signal::KILL);
+    common::wait_until("the monitor to be gone", || !process::is_alive(monitor));
     assert!(sandbox.socket().metadata().unwrap().file_type().is_socket(), "its socket is still there");
 
     let ended = Host::c().run(&sandbox, &["segv"]);
@@ -85,7 +80,7 @@ fn a_killed_monitor_is_started_again_by_the_crash() {
     let sandbox = Sandbox::new();
     let mut host = Host::c().start(&sandbox, &["wait", "segv"]);
     host.wait_for("ready");
-    kill(sandbox.monitor_pid().expect("a monitor"));
+    process::signal(sandbox.monitor_pid().expect("a monitor"), Signal::KILL);
     host.go_on();
     let ended = host.end();
     assert_eq!(ended.signal(), Some(libc::SIGSEGV));
@@ -104,7 +99,7 @@ fn with_no_monitor_to_be_had_the_crash_ends_at_once() {
     host.wait_for("ready");
     let pid = sandbox.monitor_pid().expect("a monitor");
     std::fs::remove_file(&monitor).unwrap();
-    kill(pid);
+    process::signal(pid, Signal::KILL);
     host.go_on();
     let ended = host.end();
     assert_eq!(ended.signal(), Some(libc::SIGSEGV));
@@ -113,7 +108,3 @@ fn with_no_monitor_to_be_had_the_crash_ends_at_once() {
 }
 
 /// Ends a monitor that this test has started through its hosts.
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-}
