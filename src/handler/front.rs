@@ -3,13 +3,15 @@
 
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::frozen::{Frozen, Strategy};
-use super::runtime_code;
+use super::ask::{self, Answer};
+use super::claim::{self, Claim};
+use super::frozen::Frozen;
+use super::pass_on;
 use crate::sys::raw::{self, Deadline};
-use crate::sys::signals::{self, Dispositions, Handler};
+use crate::sys::signals::{self, Dispositions};
 
 /// What the handler goes by, also after [`retire`]: a handler set over ours may still call it. Null before the first
 /// installation.
@@ -20,11 +22,6 @@ static ARMED: AtomicBool = AtomicBool::new(false);
 static COVERED: AtomicU64 = AtomicU64::new(0);
 /// crash-handler's handler.
 static INNER: AtomicUsize = AtomicUsize::new(0);
-/// Who reports: pid in the upper half, thread id in the lower; 0 for nobody. With the pid, because a forked child
-/// inherits the value and a vforked one shares the memory it is in.
-static REPORTER: AtomicU64 = AtomicU64::new(0);
-/// The process whose report is done; others of its threads wait on this word.
-static REPORTED: AtomicU32 = AtomicU32::new(0);
 
 /// How long other crashing threads leave the process to the one that has reported: its signal says how it ends.
 const WAIT_BEYOND_REPORT: Duration = Duration::from_secs(1);
@@ -32,8 +29,7 @@ const WAIT_BEYOND_REPORT: Duration = Duration::from_secs(1);
 /// Makes the handler act by `frozen`, with `inner` as crash-handler's handler. Not for signal handlers.
 pub(super) fn publish(frozen: &'static Frozen, inner: usize) {
     INNER.store(inner, Ordering::SeqCst);
-    REPORTER.store(0, Ordering::SeqCst);
-    REPORTED.store(0, Ordering::SeqCst);
+    claim::reset();
     FROZEN.store(ptr::from_ref(frozen).cast_mut(), Ordering::SeqCst);
     ARMED.store(true, Ordering::SeqCst);
 }
@@ -77,27 +73,26 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
         return;
     }
     let mut after = frozen.previous;
-    match ask_the_runtime(frozen, signal, info, context) {
+    match ask::the_runtime(frozen, signal, info, context) {
         Answer::Dealt => return,
         // It has had its turn and would be asked the same for ever.
         Answer::Declined => after.set_default(signal),
         Answer::NotAsked => {}
     }
-    match claim() {
+    match claim::claim() {
         Claim::First => {
             let before = Dispositions::current();
             if !frozen.callback.is_some_and(|callback| callback.vetoes(signal, info, context)) {
-                pass_on(INNER.load(Ordering::SeqCst), signal, info, context);
+                pass_on::to(INNER.load(Ordering::SeqCst), signal, info, context);
             }
             // After the report crash-handler has put back what it saved. That is not always what belongs there:
             // somebody may have set another handler since, who then keeps it.
             before.restore(handle, &after);
             come_again(signal, info, context);
-            REPORTED.store(raw::getpid() as u32, Ordering::SeqCst);
-            raw::wake_all(&REPORTED);
+            claim::reported();
         }
         Claim::Other => {
-            if wait_for_report(Deadline::after(frozen.deadline + WAIT_BEYOND_REPORT)) {
+            if claim::wait_for_report(Deadline::after(frozen.deadline + WAIT_BEYOND_REPORT)) {
                 raw::sleep_until(Deadline::after(WAIT_BEYOND_REPORT));
                 leave_to_those_below(frozen, signal, info, context);
             } else {
@@ -115,20 +110,6 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
     }
 }
 
-/// Waits until this process's report is done; false where that takes too long.
-fn wait_for_report(deadline: Deadline) -> bool {
-    let pid = raw::getpid() as u32;
-    loop {
-        let reported = REPORTED.load(Ordering::SeqCst);
-        if reported == pid {
-            return true;
-        }
-        if raw::wait_for_change(&REPORTED, reported, deadline).is_err() {
-            return false;
-        }
-    }
-}
-
 /// Whether the host had this signal ignored before us and it is one that can be: sent, not raised by the processor.
 fn was_ignored(frozen: &Frozen, signal: i32, info: *const libc::siginfo_t) -> bool {
     // SAFETY: the kernel's siginfo for this signal.
@@ -140,143 +121,17 @@ fn was_ignored(frozen: &Frozen, signal: i32, info: *const libc::siginfo_t) -> bo
     sent && (previous == libc::SIG_IGN || spared)
 }
 
-/// What a language runtime's own handler, which was there before us, has made of a fault.
-enum Answer {
-    /// The fault was not one to ask it about.
-    NotAsked,
-    /// It was the runtime's own business.
-    Dealt,
-    /// It has left the thread where it was, or passed the fault back to us.
-    Declined,
-}
-
-/// Has the handler before us look at a fault first: where it is in the code that a runtime gave us it is the runtime's;
-/// with [`Strategy::PreviousFirst`] it is where that handler makes the thread go on elsewhere.
-fn ask_the_runtime(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) -> Answer {
-    // SAFETY: the kernel's siginfo for this signal.
-    let raised = unsafe { (*info).si_code } > 0 && matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE);
-    let previous = frozen.previous.of(signal);
-    let position = Position::of(context);
-    let in_runtime = runtime_code::contains(position.instruction);
-    if !raised || !has_handler(&previous) || !(in_runtime || frozen.strategy == Strategy::PreviousFirst) {
-        return Answer::NotAsked;
-    }
-    // SAFETY: the kernel's context for this signal, which lives on this thread's stack until our handler returns.
-    let mark = unsafe { &raw mut (*context.cast::<libc::ucontext_t>()).uc_link };
-    // SAFETY: as above.
-    if unsafe { *mark } == being_asked() {
-        // The handler before us was set over ours once, and passes on to what was there before it: to us.
-        // SAFETY: as above.
-        unsafe { *mark = passed_back() };
-        let below = frozen.below.of(signal);
-        if has_handler(&below) {
-            pass_on_as_kernel(&below, signal, info, context);
-        }
-        return Answer::Dealt;
-    }
-    // SAFETY: as above.
-    unsafe { *mark = being_asked() };
-    pass_on_as_kernel(&previous, signal, info, context);
-    // SAFETY: as above.
-    let was_passed_back = unsafe { mark.replace(ptr::null_mut()) } == passed_back();
-    let goes_on_elsewhere = Position::of(context) != position;
-    if goes_on_elsewhere || (in_runtime && !was_passed_back) { Answer::Dealt } else { Answer::Declined }
-}
-
-fn has_handler(action: &libc::sigaction) -> bool {
-    !matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
-}
-
-/// In a signal context, which has no successor: the handler before us is looking at it. The kernel sets this member to
-/// null and never reads it (rt_sigreturn(2)).
-fn being_asked() -> *mut libc::ucontext_t {
-    (&raw const FROZEN).cast_mut().cast()
-}
-
-/// As [`being_asked`], and it has passed the signal back to us.
-fn passed_back() -> *mut libc::ucontext_t {
-    (&raw const REPORTER).cast_mut().cast()
-}
-
 /// Lets a signal take the course that it would have without us, for a handler that was set over ours and passes on.
 fn leave_to_those_below(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     let below = frozen.below.of(signal);
     // SAFETY: the kernel's siginfo for this signal.
     let sent = unsafe { (*info).si_code } <= 0;
-    if has_handler(&below) {
-        pass_on_as_kernel(&below, signal, info, context);
+    if pass_on::has_handler(&below) {
+        pass_on::as_kernel(&below, signal, info, context);
     } else if below.sa_sigaction == libc::SIG_DFL || !sent {
         signals::set_default(signal);
         come_again(signal, info, context);
     }
-}
-
-/// Where a thread goes on when its handler returns.
-#[derive(PartialEq, Eq)]
-struct Position {
-    instruction: usize,
-    stack: usize,
-}
-
-impl Position {
-    fn of(context: *const c_void) -> Self {
-        // SAFETY: the kernel's context for this signal, which a handler may have changed but not taken away.
-        let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
-        #[cfg(target_arch = "x86_64")]
-        let (instruction, stack) = (machine.gregs[libc::REG_RIP as usize], machine.gregs[libc::REG_RSP as usize]);
-        #[cfg(target_arch = "aarch64")]
-        let (instruction, stack) = (machine.pc, machine.sp);
-        Self { instruction: instruction as usize, stack: stack as usize }
-    }
-}
-
-enum Claim {
-    /// This thread reports.
-    First,
-    /// Another thread of this process is reporting.
-    Other,
-    /// This thread has reported already.
-    Again,
-    /// A process that shares our memory, or from whose memory ours was copied amid its report, is reporting.
-    OfAnotherProcess,
-}
-
-fn claim() -> Claim {
-    let pid = raw::getpid();
-    let me = (pid as u64) << 32 | raw::gettid() as u64;
-    let mut current = REPORTER.load(Ordering::SeqCst);
-    loop {
-        if current == me {
-            return Claim::Again;
-        }
-        if current >> 32 == pid as u64 {
-            return Claim::Other;
-        }
-        let reporter = (current >> 32) as u32;
-        if reporter != 0 && reporter != REPORTED.load(Ordering::SeqCst) {
-            return Claim::OfAnotherProcess;
-        }
-        match REPORTER.compare_exchange(current, me, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) => return Claim::First,
-            Err(now) => current = now,
-        }
-    }
-}
-
-/// Calls another handler as the kernel would: with the signals blocked that it asked for, and not all as in ours.
-fn pass_on_as_kernel(action: &libc::sigaction, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel's context for this signal, with the mask that the thread had.
-    let before = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_sigmask };
-    let ours = signals::block_as(action, signal, before);
-    pass_on(action.sa_sigaction, signal, info, context);
-    signals::set_mask(ours);
-}
-
-/// Calls another handler, crash-handler's or one that was there before us.
-fn pass_on(handler: usize, signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: a handler's address, as sigaction(2) gave it. One set without SA_SIGINFO ignores the further arguments.
-    let handler = unsafe { std::mem::transmute::<usize, Handler>(handler) };
-    handler(signal, info, context);
 }
 
 /// Has the kernel deliver the signal again, as it was, when this handler returns. Without that, a signal that was sent

@@ -4,15 +4,19 @@
 //! formatting. [`arm`] and [`disarm`] are for normal context; every other function here may be called by a signal
 //! handler and is called by nothing else.
 //!
-//! The way of a crash: `front` decides whose business it is and passes it to crash-handler, which builds the crash
-//! context and calls `report`; that corrects the context and asks the monitor for a dump over `link`; `front` then
-//! puts the dispositions back that were there before us and lets the signal come again.
+//! The way of a crash: `front` decides whose business it is, where needed by what the handler before us makes of it
+//! (`ask`), and which thread reports (`claim`). It passes the signal to crash-handler, which builds the crash context
+//! and calls `report`; that corrects the context and asks the monitor for a dump over `link`; `front` then puts the
+//! dispositions back that were there before us and lets the signal come again.
 
 #![allow(unsafe_code)] // System calls and the kernel's pointers; every block says why it is sound.
 
+mod ask;
+mod claim;
 mod front;
 mod frozen;
 mod link;
+mod pass_on;
 mod report;
 mod runtime_code;
 

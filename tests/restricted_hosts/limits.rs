@@ -1,0 +1,114 @@
+//! Hosts at their resource limits (setrlimit(2)).
+
+use std::os::unix::process::ExitStatusExt;
+
+use crate::common::{self, Running, Sandbox};
+use crate::commoner::Commoner;
+use crate::{assert_ended_by, assert_segv_of, crash, host};
+
+#[test]
+fn where_no_process_can_be_had_the_monitor_itself_writes() {
+    if !rustix::process::geteuid().is_root() {
+        return common::skip("only root can act as a user who has no other processes");
+    }
+    let sandbox = Sandbox::new();
+    let commoner = Commoner::new(&sandbox, "processes");
+    // Starting takes three for a moment; the host's second thread then takes the third.
+    let ended = Running::start(&mut commoner.command(&sandbox, &["processes", "3"])).end();
+    assert_ended_by(&ended, libc::SIGSEGV);
+    let dump = sandbox.only_dump();
+    assert_segv_of(&dump, &commoner.host.path, ended.pid);
+    assert_eq!(dump.thread_count(), 2);
+    let log = std::fs::read_to_string(sandbox.dumps().join("monitor.log")).unwrap();
+    assert!(
+        log.contains("cannot start a dumper (Resource temporarily unavailable (os error 11)): writing here"),
+        "{log}"
+    );
+}
+
+#[test]
+fn where_no_monitor_can_be_started_install_says_why() {
+    if !rustix::process::geteuid().is_root() {
+        return common::skip("only root can act as a user who has no other processes");
+    }
+    let sandbox = Sandbox::new();
+    let commoner = Commoner::new(&sandbox, "no-processes");
+    let ended = Running::start(&mut commoner.command(&sandbox, &["processes", "1"])).end();
+    assert_eq!(ended.said("status "), crash_monitor::CM_ERR_MONITOR_START.to_string());
+    assert!(ended.said("message ").contains("cannot be started: Resource temporarily unavailable"), "{ended:?}");
+}
+
+#[test]
+fn a_host_with_all_descriptors_in_use_gets_its_dump() {
+    // Its monitor has inherited the limit, and there are few that it can do without.
+    crash(&["descriptors", "16"]);
+}
+
+/// The connection that it has inherited is its parent's: it needs one of its own, and a monitor that may have more.
+#[test]
+fn a_forked_child_with_all_descriptors_in_use_gets_its_dump() {
+    let sandbox = Sandbox::new();
+    let ended = host().run(&sandbox, &["descriptors-forked", "64"]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert_eq!(ended.said("child ended by "), libc::SIGSEGV.to_string());
+    assert_ne!(ended.crashing_thread(), ended.pid);
+    assert_segv_of(&sandbox.only_dump(), &host().path, ended.crashing_thread());
+}
+
+#[test]
+fn without_a_descriptor_left_install_says_why() {
+    let sandbox = Sandbox::new();
+    let ended = host().run(&sandbox, &["no-descriptors", "40"]);
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+    assert_eq!(ended.said("status "), crash_monitor::CM_ERR_SOCKET.to_string());
+    assert!(ended.said("message ").contains("Too many open files"), "{ended:?}");
+    assert!(!sandbox.socket().exists(), "no monitor was started");
+}
+
+#[test]
+fn a_host_that_may_write_no_core_file_gets_its_dump() {
+    let (ended, ..) = crash(&["no-core"]);
+    assert!(!ended.status.core_dumped());
+}
+
+#[test]
+fn a_main_stack_that_may_not_grow_overflows_into_a_dump() {
+    // Less than a dump takes of it (256 KiB), more than exec(2) makes of it (128 KiB, arguments and environment).
+    const LIMIT: u64 = 192 * 1024;
+    let sandbox = Sandbox::new();
+    let ended = Running::start(host().command(&sandbox, &["stack", &LIMIT.to_string()]).env_clear()).end();
+    assert_ended_by(&ended, libc::SIGSEGV);
+    let dump = sandbox.only_dump();
+    dump.check_basics(&host().path, ended.pid);
+    let (_, stack_pointer) = dump.registers();
+    assert!(stack_pointer.abs_diff(dump.address()) < 4096, "the fault is at the stack pointer");
+    let maps = String::from_utf8(dump.stream(common::LINUX_MAPS)).unwrap();
+    let mapping = maps.lines().find(|line| line.ends_with("[stack]")).unwrap().split(['-', ' ']);
+    let [lowest, end] = mapping.map_while(address).collect::<Vec<_>>()[..] else { panic!("{maps}") };
+    assert_eq!(end - lowest, LIMIT, "it has grown as far as it may");
+    // At its upper end there are the arguments and the environment, which are not to be in a dump.
+    let (start, stack) = dump.crashing_stack();
+    assert_eq!(start..start + stack.len() as u64, lowest..address(&ended.said("arguments ")[2..]).unwrap());
+}
+
+fn address(hexadecimal: &str) -> Option<u64> {
+    u64::from_str_radix(hexadecimal, 16).ok()
+}
+
+#[test]
+fn of_five_thousand_threads_the_dump_holds_what_fits_and_the_one_that_crashed() {
+    const THREADS: usize = 5000;
+    const FIT: usize = 4096;
+    let sandbox = Sandbox::new();
+    let ended = host().run(&sandbox, &["threads", &THREADS.to_string()]);
+    if let Some(reason) = ended.output.strip_prefix("failed ") {
+        return common::skip(&format!("{THREADS} threads cannot be had: {reason}"));
+    }
+    assert_ended_by(&ended, libc::SIGSEGV);
+    let dump = sandbox.only_dump();
+    assert_segv_of(&dump, &host().path, ended.crashing_thread());
+    assert_eq!(dump.thread_count(), FIT);
+    // With the main thread there is one more.
+    let left_out = format!("threads: {} of {} left out", THREADS + 1 - FIT, THREADS + 1);
+    assert_eq!(sandbox.only_record()["failed"], serde_json::json!([left_out]));
+}
