@@ -106,5 +106,3 @@ fn with_no_monitor_to_be_had_the_crash_ends_at_once() {
     assert!(ended.took < std::time::Duration::from_secs(3), "took {:?}, the deadline is 10 s", ended.took);
     assert_eq!(sandbox.dump_files().len(), 0);
 }
-
-/// Ends a monitor that this test has started through its hosts.
