@@ -1,7 +1,7 @@
 """Annotations: keys and values that every later dump holds."""
 
 from collections.abc import Iterator, MutableMapping
-from typing import Any, Optional
+from typing import Any
 
 from . import _arguments, _lock
 from ._error import check, is_refusal
@@ -28,12 +28,20 @@ class Annotations(MutableMapping[str, str]):
         return self._kept[key]
 
     def __setitem__(self, key: str, value: str) -> None:
-        self._set(key, value)
+        c_key, c_value = _arguments.text(key), _arguments.text(value)
+        with self._lock:
+            status = lib.cm_set_annotation(c_key, c_value)
+            if not is_refusal(status):
+                self._kept[key] = value
+            check(status)
 
     def __delitem__(self, key: str) -> None:
         with self._lock:
             self._kept[key]  # Raises KeyError.
-            self._set(key, None)
+            status = lib.cm_set_annotation(_arguments.text(key), None)
+            if not is_refusal(status):
+                del self._kept[key]
+            check(status)
 
     def __iter__(self) -> Iterator[str]:
         # Of a copy: other threads may change them meanwhile.
@@ -64,17 +72,6 @@ class Annotations(MutableMapping[str, str]):
     def clear(self) -> None:
         with self._lock:
             super().clear()
-
-    def _set(self, key: str, value: Optional[str]) -> None:
-        c_key, c_value = _arguments.text(key), None if value is None else _arguments.text(value)
-        with self._lock:
-            status = lib.cm_set_annotation(c_key, c_value)
-            if not is_refusal(status):
-                if value is None:
-                    self._kept.pop(key, None)
-                else:
-                    self._kept[key] = value
-            check(status)
 
 
 annotations = Annotations()

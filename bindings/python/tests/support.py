@@ -14,7 +14,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
-from typing import IO, Optional
+from typing import IO, Any, Optional
 
 from minidump import Minidump
 
@@ -152,9 +152,23 @@ class HostTest(unittest.TestCase):
 
     def records(self) -> dict[int, str]:
         """What became of which process, once the monitor has nothing more to write."""
+        return {record["pid"]: record["kind"] for record in self.all_records()}
+
+    def all_records(self) -> list[dict[str, Any]]:
+        """In the order in which it happened, once the monitor has nothing more to write."""
         wait_until_monitor_has_gone(self.socket_path)
-        records = [json.loads(path.read_text()) for path in self.dump_dir.glob("*.json")]
-        return {record["pid"]: record["kind"] for record in records}
+        # The second of a process and second has a longer name.
+        paths = sorted(self.dump_dir.glob("*.json"), key=lambda path: (len(path.name), path.name))
+        return sorted((json.loads(path.read_text()) for path in paths), key=lambda record: record["happened"])
+
+    def only_record(self) -> dict[str, Any]:
+        (record,) = self.all_records()
+        return record
+
+    def attached(self, record: dict[str, Any]) -> dict[str, str]:
+        """The attachments of a record's dump, by the names of the files that they are copies of."""
+        stem = record["dump"]["file"].removesuffix("dmp")
+        return {name.removeprefix(stem): (self.dump_dir / name).read_text() for name in record["attachments"]}
 
     def check_dump(
         self,
