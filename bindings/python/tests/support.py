@@ -12,9 +12,10 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
-from typing import IO, Any, Optional
+from typing import IO, Any, Callable, Optional
 
 from minidump import Minidump
 
@@ -142,6 +143,12 @@ class HostTest(unittest.TestCase):
         line = stream.readline().decode()
         self.assertTrue(line, "ended without another word")
         return line
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"not within {DEADLINE_SECONDS} s")
+            time.sleep(0.01)
 
     def dumps(self) -> list[Path]:
         return sorted(self.dump_dir.glob("*.dmp"))

@@ -27,7 +27,9 @@ class TracebackTest(HostTest):
         """The one attachment of a dump."""
         attached = self.attached(record)
         self.assertEqual(list(attached), ["python-traceback.txt"], record)
-        return attached["python-traceback.txt"]
+        traceback = attached["python-traceback.txt"]
+        self.assertNotIn("\0", traceback, "a gap where another one was")
+        return traceback
 
     def check_died(self, process: subprocess.CompletedProcess[str], by: signal.Signals = signal.SIGSEGV) -> None:
         """Of the signal, and without a word."""
