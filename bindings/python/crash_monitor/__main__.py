@@ -28,6 +28,7 @@ def _check_options() -> None:
     )
     parser.add_argument("--stay", action="store_true", help="go on when the last program has gone, until SIGTERM")
     parser.add_argument("--log-file", metavar="FILE", help="append the log to FILE (default: write it to stderr)")
+    parser.add_argument("--log-level", metavar="LEVEL", help="off, error, warn, info (default) or debug")
     parser.parse_args()
 
 

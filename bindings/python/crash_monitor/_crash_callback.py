@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 from _ctypes import CFuncPtr
-from typing import Any
+from typing import Any, Union
 
 from . import _arguments
 
+# By its address too.
+CFunction = Union[int, CFuncPtr]
 
-def address(callback: Any) -> int:
+
+def address(callback: CFunction) -> int:
     """The address of a C function, given as one of a library that ctypes has loaded, or as an int."""
     if isinstance(callback, CFuncPtr) and not _is_python(callback):
         callback = ctypes.cast(callback, ctypes.c_void_p).value or 0

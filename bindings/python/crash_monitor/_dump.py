@@ -14,10 +14,10 @@ def dump_now(reason: str = "") -> None:
     reason: up to 1024 bytes of UTF-8 for the record.
 
     Returns when the dump is in the dump directory. With it come the tracebacks of all threads, as
-    `<dump's name>.python-traceback.txt`, if `install` was told so. All threads stop for milliseconds; the dump shows the
-    calling one first. Raises CrashMonitorError: "CM_ERR_NOT_INSTALLED", "CM_ERR_LIMIT", "CM_ERR_DUMP", "CM_ERR_TIMEOUT",
-    or, where the monitor has gone and no other can be had, what `install` raises. May be called by any thread; calls
-    wait for each other.
+    `<dump's name>.python-traceback.txt`, if `install` was told so. All threads stop for milliseconds; the dump shows
+    the calling one first. Raises CrashMonitorError: "CM_ERR_NOT_INSTALLED", "CM_ERR_LIMIT", "CM_ERR_DUMP",
+    "CM_ERR_TIMEOUT", or, where the monitor has gone and no other can be had, what `install` raises. May be called by
+    any thread; calls wait for each other.
     """
     dumper.dump(_arguments.text(reason))
 
@@ -48,8 +48,9 @@ def attach_file(path: StrOrBytesPath) -> None:
     """Has a file, such as the program's log, copied beside every later dump, as `<dump's name>.<file's name>`.
 
     It is copied as it is when the dump is written, after a crash with what it gets until the process has ended; at most
-    its first 64 MiB; not where it is empty. It need not be there yet. There can be 16 files, of which tracebacks are one;
-    the same one twice counts once. Raises CrashMonitorError. May be called by any thread, before `install` and after.
+    its first 64 MiB; not where it is empty. It need not be there yet. There can be 16 files, of which tracebacks are
+    one; the same one twice counts once. Raises CrashMonitorError. May be called by any thread, before `install` and
+    after.
     """
     check(lib.cm_attach_file(_arguments.path(path)))
 

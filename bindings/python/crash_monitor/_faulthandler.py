@@ -1,12 +1,12 @@
 """Keeps `faulthandler` behind the library, and has it write tracebacks for us while its user has no use for it.
 
 `faulthandler` sets handlers for most of the signals that the library handles, and what it hands on to those that it has
-replaced is a signal raised anew, without the fault address. So it is enabled before the library is installed, writing to
-our file, and stays so: who enables it gets what it writes, and who disables it gives that back to us. Its handlers stay
-as they are. What `is_enabled` and `disable` say is about its user, not about us.
+replaced is a signal raised anew, without the fault address. So it is enabled before the library is installed, writing
+to our file, and stays so: who enables it gets what it writes, and who disables it gives that back to us. Its handlers
+stay as they are. What `is_enabled` and `disable` say is about its user, not about us.
 
-Where it is not to write for us, the library steps aside while `faulthandler` sets its handlers or puts back those that it
-found, and comes back in front of them.
+Where it is not to write for us, the library steps aside while `faulthandler` sets its handlers or puts back those that
+it found, and comes back in front of them.
 """
 
 from __future__ import annotations

@@ -8,8 +8,19 @@ import os
 import warnings
 from typing import Any, Callable, NamedTuple, Optional, Tuple
 
-from . import _app_name, _arguments, _crash_callback, _excepthook, _faulthandler, _lock, _monitor_program, _threads, _tracebacks
+from . import (
+    _app_name,
+    _arguments,
+    _crash_callback,
+    _excepthook,
+    _faulthandler,
+    _lock,
+    _monitor_program,
+    _threads,
+    _tracebacks,
+)
 from ._arguments import StrOrBytesPath
+from ._crash_callback import CFunction
 from ._dump import dumper
 from ._error import CrashMonitorError, check, last_error
 from ._library import CM_ERR_ALREADY_INSTALLED, CM_ERR_INVALID_ARGUMENT, CM_OK, lib
@@ -51,7 +62,7 @@ def install(
     environment: bool = False,
     sanitize_stacks: bool = False,
     strategy: Strategy = Strategy.REPORT_FIRST,
-    crash_callback: Any = None,
+    crash_callback: Optional[CFunction] = None,
     crash_callback_data: int = 0,
     tracebacks: bool = True,
     report_exceptions: bool = False,
@@ -75,16 +86,16 @@ def install(
         overwritten. Stack traces survive it, the values of variables do not.
     strategy: who looks at a fault first; see `Strategy`. With PREVIOUS_FIRST crashes have no tracebacks, and
         `faulthandler` must not be enabled: it would end the process before there is a dump.
-    crash_callback: a C function, `int32_t f(int32_t signal, const void *siginfo, const void *context, void *data)`, that
-        is called at a crash before the report, and prevents that where it returns other than 0. A function of a library
+    crash_callback: a C function, `int32_t f(int32_t signal, const void *siginfo, const void *context, void *data)`, to
+        be called at a crash before the report, which it prevents by returning other than 0. A function of a library
         that ctypes has loaded, or its address. It runs in the signal handler (see `cm_crash_callback` in
         crash_monitor.h), so it cannot be Python code: that is refused with TypeError.
     crash_callback_data: an address that it is given; NULL by default.
-    tracebacks: whether the traceback of every thread comes with a dump, as `<dump's name>.python-traceback.txt`. After a
-        crash that appears shortly after the process has ended. `faulthandler` writes it; while a program has enabled
+    tracebacks: whether the traceback of every thread comes with a dump, as `<dump's name>.python-traceback.txt`. After
+        a crash that appears shortly after the process has ended. `faulthandler` writes it; while a program has enabled
         that for itself, its output goes where the program wants it, and a crash has no such file.
-    report_exceptions: whether an uncaught exception in any thread, other than SystemExit and KeyboardInterrupt, leaves a
-        dump as by `dump_now`, with the annotations `exception.type` and `exception.what`, before `sys.excepthook` or
+    report_exceptions: whether an uncaught exception in any thread, other than SystemExit and KeyboardInterrupt, leaves
+        a dump as by `dump_now`, with the annotations `exception.type` and `exception.what`, before `sys.excepthook` or
         `threading.excepthook` does what it would have done.
 
     A second call with the same arguments changes nothing, except that it comes in front again of signal handlers that
@@ -116,9 +127,7 @@ def install(
         (lib.cm_config_set_strategy, (strategy,)),
         (lib.cm_config_set_crash_callback, (callback, callback_data)),
     )
-    config = lib.cm_config_new(
-        _arguments.path(dump_dir), None if socket_path is None else _arguments.path(socket_path)
-    )
+    config = lib.cm_config_new(_arguments.path(dump_dir), None if socket_path is None else _arguments.path(socket_path))
     if not config:  # Which tells no status; a path was empty or too long.
         raise last_error(CM_ERR_INVALID_ARGUMENT)
     try:
@@ -189,8 +198,8 @@ def _refuse_other(before: _Installed, now: _Installed) -> None:
     if (before.tracebacks, before.report_exceptions) != (now.tracebacks, now.report_exceptions):
         raise CrashMonitorError(
             CM_ERR_ALREADY_INSTALLED,
-            f"already installed with tracebacks={before.tracebacks}, report_exceptions={before.report_exceptions}: call "
-            "uninstall before installing with other settings",
+            f"already installed with tracebacks={before.tracebacks}, report_exceptions={before.report_exceptions}: "
+            "call uninstall before installing with other settings",
         )
 
 

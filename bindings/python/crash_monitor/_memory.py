@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _arguments, _lock
 from ._error import check, is_refusal
 from ._library import lib
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 # By address, what keeps the memory where it is: an export of its buffer.
 _kept: dict[int, Any] = {}
 _one_at_a_time = _lock.make()
 
 
-def add_memory(memory: Any, length: Optional[int] = None) -> None:
+def add_memory(memory: Union[int, WriteableBuffer], length: Optional[int] = None) -> None:
     """Puts memory of this process into every later dump, as it is when the dump is written.
 
-    memory: a writable object with the buffer protocol (bytearray, array, mmap, a NumPy array) or an instance of a ctypes
-        type; it is kept alive, and cannot be resized, until `remove_memory`. Or an address, an int; then the memory is
-        the caller's to keep. A ctypes pointer is 8 bytes of its own: give its `contents`.
+    memory: a writable object with the buffer protocol (bytearray, array, mmap, a NumPy array, an instance of a ctypes
+        type); it is kept alive, and cannot be resized, until `remove_memory`. Or an address, an int; then the memory
+        is the caller's to keep. A ctypes pointer is 8 bytes of its own: give its `contents`.
     length: how many bytes, 1 to 1048576; the whole object by default. An address needs it.
 
     There can be 64 ranges; the same start again replaces the length. Raises CrashMonitorError; TypeError for an object
@@ -34,11 +37,11 @@ def add_memory(memory: Any, length: Optional[int] = None) -> None:
         check(status)
 
 
-def remove_memory(memory: Any) -> None:
+def remove_memory(memory: Union[int, WriteableBuffer]) -> None:
     """Leaves out again what `add_memory` was given: the same object, or the address.
 
-    Raises CrashMonitorError, with the name "CM_ERR_INVALID_ARGUMENT" where nothing was added there. May be called by any
-    thread, before `install` and after.
+    Raises CrashMonitorError, with the name "CM_ERR_INVALID_ARGUMENT" where nothing was added there. May be called by
+    any thread, before `install` and after.
     """
     address, _, _ = _range(memory, 1 if isinstance(memory, int) else None)
     with _one_at_a_time:
@@ -48,7 +51,7 @@ def remove_memory(memory: Any) -> None:
         check(status)
 
 
-def _range(memory: Any, length: Optional[int]) -> tuple[int, Any, int]:
+def _range(memory: Union[int, WriteableBuffer], length: Optional[int]) -> tuple[int, Any, int]:
     """Address, what keeps the memory there, and length."""
     if isinstance(memory, int):
         if length is None:

@@ -28,6 +28,7 @@ def run_monitor(
     *,
     stay: bool = False,
     log_file: Optional[StrOrBytesPath] = None,
+    log_level: Optional[str] = None,
     on_dump: Optional[Callable[[Optional[Path], Optional[Path]], object]] = None,
     on_log: Optional[Callable[[int, str], object]] = None,
 ) -> None:
@@ -50,6 +51,7 @@ def run_monitor(
     socket_path: where to listen, at most 107 bytes; `monitor.sock` in `dump_dir` by default.
     stay: go on when the last program has gone, until SIGTERM.
     log_file: append the log to this file; by default it goes to standard error.
+    log_level: "off", "error", "warn", "info" or "debug"; "info" by default.
     on_dump: called with the paths of the dump and of its record after each report; of the dump None where there is none
         (a death, or a dump that failed), of the record None where that failed. It is called in a forked child that ends
         when it returns: it may take up to ten minutes, upload the files or move them away, and what it changes in
@@ -57,11 +59,11 @@ def run_monitor(
     on_log: called with each line of the log, besides its file, and its level as in `logging`; a logger's `log` is one.
         It is called by the monitor and by the forked children that write its dumps.
 
-    An exception in one of them is shown on standard error and otherwise ignored. Raises CrashMonitorError, also where it
-    is called with functions a second time. For the first thread, before there are others.
+    An exception in one of them is shown on standard error and otherwise ignored. Raises CrashMonitorError, also where
+    it is called with functions a second time. For the first thread, before there are others.
     """
     if not _is_monitor(_command_line()):
-        _start_anew(dump_dir, socket_path, stay, log_file)
+        _start_anew(_options(dump_dir, socket_path, stay, log_file, log_level))
     if on_dump is not None:
         check(lib.cm_set_dump_callback(_keep(_dump_callback(on_dump)), None))
     if on_log is not None:
@@ -90,19 +92,26 @@ def _options_end(command_line: list[bytes]) -> int:
     return command_line.index(b"--") if b"--" in command_line else len(command_line)
 
 
-def _start_anew(
+def _options(
     dump_dir: StrOrBytesPath,
     socket_path: Optional[StrOrBytesPath],
     stay: bool,
     log_file: Optional[StrOrBytesPath],
-) -> None:
+    log_level: Optional[str],
+) -> list[bytes]:
     options = [MARKER.encode(), b"--dump-dir", _arguments.path(dump_dir)]
     if socket_path is not None:
         options += [b"--socket", _arguments.path(socket_path)]
     if log_file is not None:
         options += [b"--log-file", _arguments.path(log_file)]
+    if log_level is not None:
+        options += [b"--log-level", _arguments.text(log_level)]
     if stay:
         options.append(b"--stay")
+    return options
+
+
+def _start_anew(options: list[bytes]) -> None:
     command_line = _command_line()
     end = _options_end(command_line)
     _flush()
@@ -139,7 +148,7 @@ def _as_path(path: Optional[bytes]) -> Optional[Path]:
 
 
 def _flush() -> None:
-    """What the forked children have not written is lost when they end: the library knows nothing of Python's buffers."""
+    """What is in Python's buffers when a forked child ends is lost: the library knows nothing of them."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()

@@ -1,7 +1,7 @@
 """The file for tracebacks, which the monitor copies beside dumps as `<dump's name>.python-traceback.txt`.
 
-It is in memory (memfd_create(2)) and empty, so that there is nothing to copy, until `faulthandler` writes into it after a
-crash, or `dump_now` for the time of its dump.
+It is in memory (memfd_create(2)) and empty, so that there is nothing to copy, until `faulthandler` writes into it after
+a crash, or `dump_now` for the time of its dump.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ._library import lib
 _NAME = b"python-traceback.txt"
 _MFD_CLOEXEC = 1
 
-# Descriptors are numbered from the bottom up. One up here is not soon that of another file where a program closes all of
-# its descriptors, as daemons do: faulthandler would write into that.
+# Descriptors are numbered from the bottom up. One up here is not soon that of another file where a program closes all
+# of its descriptors, as daemons do: faulthandler would write into that.
 _NUMBERS_BELOW, _NUMBERS = 1024, 64
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,7 +52,7 @@ class TracebackFile:
         return self._descriptor
 
     def write(self, above: bytes) -> None:
-        """Writes a text, and below it where all threads are. To be called, as `clear`, after `open` gave a descriptor."""
+        """Writes a text, and below it where all threads are. Called, as `clear` is, after `open` gave a descriptor."""
         with contextlib.suppress(OSError):  # No memory.
             os.write(self._descriptor, above)
             faulthandler.dump_traceback(file=self._descriptor, all_threads=True)

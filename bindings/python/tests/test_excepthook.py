@@ -39,7 +39,7 @@ class Exceptions(HostTest):
         self.assertEqual(process.returncode, 1)
         self.assertIn("\nLookupError: on purpose\n", process.stderr)
         traceback = self.check_reported("LookupError", "on purpose")
-        self.assertRegex(traceback, r"(?s)\ATraceback .*in fail\nLookupError: on purpose\n.*Current thread ")
+        self.assertRegex(traceback, r"(?s)\ATraceback .*in fail\n.*LookupError: on purpose\n\nCurrent thread ")
 
     def test_in_another_thread(self) -> None:
         process = self.check_like_without(FAIL + IN_THREAD + "assert not crash_monitor.annotations")
@@ -50,9 +50,7 @@ class Exceptions(HostTest):
 
     def test_of_a_class_with_a_module(self) -> None:
         self.check_like_without("import subprocess\nraise subprocess.CalledProcessError(3, 'ls')")
-        self.check_reported(
-            "subprocess.CalledProcessError", "Command 'ls' returned non-zero exit status 3."
-        )
+        self.check_reported("subprocess.CalledProcessError", "Command 'ls' returned non-zero exit status 3.")
 
     def test_texts_are_cut_to_the_limits_and_hold_what_the_library_takes(self) -> None:
         self.check_like_without("raise ValueError('\\0\\udc80' + 'ä' * 20000)")
@@ -76,14 +74,17 @@ class Exceptions(HostTest):
                     self.assertNotIn("request", self.records().values())
 
     def test_unless_asked_for_there_is_none(self) -> None:
-        process = self.run_host("hook = sys.excepthook\ncrash_monitor.install(dump_dir)\nassert sys.excepthook is hook\n1/0")
+        process = self.run_host(
+            "hook = sys.excepthook\ncrash_monitor.install(dump_dir)\nassert sys.excepthook is hook\n1/0"
+        )
         self.assertEqual(process.returncode, 1)
         self.assertIn("\nZeroDivisionError: ", process.stderr)
         self.assertEqual(self.all_records(), [])
 
     def test_with_all_annotations_in_use_there_is_a_dump_all_the_same(self) -> None:
         self.run_host(
-            INSTALL + "for number in range(64):\n    crash_monitor.annotations[f'{number}'] = 'x'\nraise ValueError('what')"
+            INSTALL
+            + "for number in range(64):\n    crash_monitor.annotations[f'{number}'] = 'x'\nraise ValueError('what')"
         )
         record = self.only_record()
         self.assertEqual((len(record["annotations"]), record["reason"]), (64, "uncaught ValueError: what"))
@@ -97,7 +98,8 @@ class Exceptions(HostTest):
         )
         self.socket_path = self.directory / "socket"
         self.assertEqual(process.returncode, 1)
-        self.assertRegex(process.stderr, r"\ATraceback .*\n.*\nValueError: shown\n\Z")
+        self.assertRegex(process.stderr, r"(?s)\ATraceback .*\nValueError: shown\n\Z")
+        self.assertEqual(process.stderr.count("Traceback"), 1, process.stderr)
 
 
 class Hooks(HostTest):

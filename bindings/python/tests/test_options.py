@@ -35,8 +35,7 @@ class Contents(HostTest):
     def dump(self, options: str) -> Minidump:
         process = self.run_python(
             "-c",
-            "import ctypes, sys, crash_monitor\n"
-            f"crash_monitor.install(sys.argv[1]{options})\n" + CRASH,
+            f"import ctypes, sys, crash_monitor\ncrash_monitor.install(sys.argv[1]{options})\n" + CRASH,
             str(self.dump_dir),
             SECRET="hush",
         )

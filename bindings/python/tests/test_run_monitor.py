@@ -84,7 +84,9 @@ class RunMonitor(HostTest):
         )
         ((served,),) = self.lines("served")
         self.assertNotEqual(caller, served)
-        self.assertIn(["20", "process", str(host), "reports", "signal", "11", "in", "thread", str(host)], self.lines("log"))
+        self.assertIn(
+            ["20", "process", str(host), "reports", "signal", "11", "in", "thread", str(host)], self.lines("log")
+        )
         return int(served)
 
     def test_a_script_serves_in_its_own_process(self) -> None:
@@ -138,10 +140,25 @@ class RunMonitor(HostTest):
         ((dump, record, _),) = self.lines("dump")
         self.assertEqual((dump, Path(record).parent), ("None", self.dump_dir))
 
+    def test_says_as_much_as_it_is_asked_to(self) -> None:
+        monitor = self.start_python(str(self.script(options=", log_level='error'")))
+        self.wait_until(self.socket_path.exists)
+        host = self.crash_a_host()
+        _, errors = monitor.communicate(timeout=DEADLINE_SECONDS)
+        self.assertEqual((monitor.returncode, errors), (0, b""))
+        self.assertEqual(self.lines("log"), [])
+        ((dump, _, _),) = self.lines("dump")
+        self.assertIn(f"-{host}.dmp", dump)
+
     def test_failures_are_errors(self) -> None:
-        process = self.run_python("-c", f"import crash_monitor; crash_monitor.run_monitor('d', '/{'s' * 107}')")
-        self.assertEqual(process.returncode, 1)
-        self.assertIn("CrashMonitorError: CM_ERR_SOCKET: ", process.stderr)
+        for arguments, words in (
+            (f"'d', '/{'s' * 107}'", "CM_ERR_SOCKET: "),
+            ("'d', log_level='loud'", "CM_ERR_COMMAND_LINE: .*loud"),
+        ):
+            with self.subTest(arguments):
+                process = self.run_python("-c", f"import crash_monitor; crash_monitor.run_monitor({arguments})")
+                self.assertEqual(process.returncode, 1)
+                self.assertRegex(process.stderr, "CrashMonitorError: " + words)
 
 
 if __name__ == "__main__":

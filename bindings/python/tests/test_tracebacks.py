@@ -160,9 +160,7 @@ class Uninstall(TracebackTest):
     def test_leaves_the_user_his(self) -> None:
         for steps in (INSTALL + "faulthandler.enable()\n", "import faulthandler\nfaulthandler.enable()\n" + INSTALL):
             with self.subTest(steps):
-                process = self.run_host(
-                    steps + "crash_monitor.uninstall()\nassert faulthandler.is_enabled()\n" + CRASH
-                )
+                process = self.run_host(steps + "crash_monitor.uninstall()\nassert faulthandler.is_enabled()\n" + CRASH)
                 self.assertEqual(process.returncode, -signal.SIGSEGV)
                 self.assertEqual(process.stderr.count(FATAL), 1, process.stderr)
 
@@ -299,9 +297,7 @@ class End(TracebackTest):
         self.assertEqual((record["kind"], record["address"]), ("crash", "0xd000"))
 
     def test_of_atexit_functions_there_is_a_traceback(self) -> None:
-        process = self.run_host(
-            INSTALL + f"import atexit\ndef at_the_end():\n    {CRASH}atexit.register(at_the_end)\n"
-        )
+        process = self.run_host(INSTALL + f"import atexit\ndef at_the_end():\n    {CRASH}atexit.register(at_the_end)\n")
         self.check_died(process)
         self.assertIn("in at_the_end\n", self.traceback(self.only_record()))
 
