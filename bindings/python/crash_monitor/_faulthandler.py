@@ -36,9 +36,11 @@ class OwnFaulthandler:
         self._handlers: list[Optional[int]] = []
 
     def begin(self, file: int) -> None:
-        """Enables it unless its user has. Before the library sets its handlers."""
+        """Enables it unless its user has, before the library sets its handlers. Again with another file, if need be."""
         self._file = file
-        if self.is_enabled or not _is_enabled():
+        if self.is_enabled:
+            self._take(file)
+        elif not _is_enabled():
             self._take(file)
             self._handlers = _handlers()
 

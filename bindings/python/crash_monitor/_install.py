@@ -176,7 +176,7 @@ def _install(now: _Installed, strategy: Strategy) -> None:
     if before is not None:
         _refuse_other(before, now)
     file = _tracebacks.file.open() if now.tracebacks else None
-    if before is None and file is not None and strategy is Strategy.REPORT_FIRST:
+    if file is not None and strategy is Strategy.REPORT_FIRST and (before is None or _own_faulthandler.is_enabled):
         _own_faulthandler.begin(file)
     try:
         check(lib.cm_install_with(now.config))

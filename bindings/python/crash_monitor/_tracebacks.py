@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import faulthandler
 import fcntl
 import os
@@ -90,7 +91,10 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 def _memory_file() -> int:
     # Not os.memfd_create: a Python that was built on an older system than it runs on has none.
-    descriptor: int = _libc.memfd_create(_NAME, _MFD_CLOEXEC)
+    create = getattr(_libc, "memfd_create", None)
+    if create is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    descriptor: int = create(_NAME, _MFD_CLOEXEC)
     if descriptor < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))

@@ -7,7 +7,15 @@ import unittest
 from pathlib import Path
 
 from minidump import Minidump
-from support import DEADLINE_SECONDS, LIBRARY, PACKAGE_ROOT, SEGV_MAPERR, HostTest, wait_until_monitor_has_gone
+from support import (
+    DEADLINE_SECONDS,
+    LIBRARY,
+    PACKAGE_ROOT,
+    SEGV_MAPERR,
+    HostTest,
+    monitor_pid,
+    wait_until_monitor_has_gone,
+)
 
 # What the functions are called with goes to a file, one line a call.
 SCRIPT = """#!{python}
@@ -141,9 +149,10 @@ class RunMonitor(HostTest):
         self.assertEqual((dump, Path(record).parent), ("None", self.dump_dir))
 
     def test_says_as_much_as_it_is_asked_to(self) -> None:
-        monitor = self.start_python(str(self.script(options=", log_level='error'")))
-        self.wait_until(self.socket_path.exists)
+        monitor = self.start_python(str(self.script(options=", stay=True, log_level='error'")))
+        self.wait_until(lambda: monitor_pid(self.socket_path) == monitor.pid)
         host = self.crash_a_host()
+        monitor.send_signal(signal.SIGTERM)
         _, errors = monitor.communicate(timeout=DEADLINE_SECONDS)
         self.assertEqual((monitor.returncode, errors), (0, b""))
         self.assertEqual(self.lines("log"), [])

@@ -271,6 +271,17 @@ class Descriptors(TracebackTest):
         request, _ = self.all_records()
         self.assertIn("in dump_now", self.traceback(request))
 
+    def test_installed_once_more_after_that_it_has_a_file_again(self) -> None:
+        process = self.run_host(
+            INSTALL + "os.closerange(3, 4096)\n"
+            "files = [open('file', 'w')]\n"
+            "for number in range(960, 1000):\n"
+            "    os.dup2(files[0].fileno(), number)\n" + INSTALL + CRASH
+        )
+        self.check_died(process)
+        self.assertIn("in string_at", self.traceback(self.only_record()))
+        self.assertEqual((self.directory / "file").read_text(), "")
+
     def test_a_file_under_the_same_number_is_not_cut_off(self) -> None:
         process = self.run_host(
             INSTALL + "import crash_monitor._tracebacks as ours\n"
