@@ -40,9 +40,10 @@ class OwnFaulthandler:
         self._file = file
         if self.is_enabled:
             self._take(file)
-        elif not _is_enabled():
+            return
+        if not _is_enabled():
             self._take(file)
-            self._handlers = _handlers()
+        self._handlers = _handlers()
 
     def end(self) -> None:
         """Disables it if we have enabled it. After the library has put back the handlers that it found."""

@@ -239,8 +239,8 @@ def _at_exit() -> None:
     if not _one_at_a_time.acquire(blocking=False):  # A thread that is just installing is none to wait for.
         return
     try:
-        here = _installed is not None and _installed.pid == os.getpid()
-        if _installed and here and _own_faulthandler.is_enabled and is_armed():
+        ours = _own_faulthandler.is_enabled
+        if ours and _installed is not None and _installed.pid == os.getpid() and is_armed():
             _own_faulthandler.disable_before_python_does()
             lib.cm_install_with(_installed.config)
     finally:
