@@ -134,7 +134,8 @@ class Annotations(HostTest):
             "[thread.start() for thread in threads]\n"
             "[thread.join() for thread in threads]\n"
             "assert not failures, failures\n"
-            "annotations.clear()\n"
+            "for key in annotations:\n"
+            "    del annotations[key]\n"
             "annotations.update(a='1', b='2')\n",
             {"a": "1", "b": "2"},
         )

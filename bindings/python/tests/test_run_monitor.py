@@ -98,11 +98,12 @@ class RunMonitor(HostTest):
         return int(served)
 
     def test_a_script_serves_in_its_own_process(self) -> None:
-        monitor = self.start_monitor(str(self.script()), "argument", "--", "another")
+        monitor = self.start_monitor(str(self.script(imports="print('started')")), "argument", "--", "another")
         host = self.crash_a_host()
         output, errors = monitor.communicate(timeout=DEADLINE_SECONDS)
         self.assertEqual(monitor.returncode, 0)
-        self.assertEqual(output, b"on_dump prints\n")
+        # Started twice; and nothing is written a second time by the child that runs the function.
+        self.assertEqual(output, b"started\nstarted\non_dump prints\n")
         self.assertIn(f"process {host} reports signal 11", errors.decode())
         self.assertEqual(self.check_called(host), monitor.pid)
 
