@@ -46,7 +46,7 @@ class Exceptions(HostTest):
         self.assertEqual(process.returncode, 0)
         self.assertIn("Exception in thread worker", process.stderr)
         traceback = self.check_reported("LookupError", "on purpose")
-        self.assertRegex(traceback, r"(?s)\ATraceback .*in fail\n.*Current thread .*in join\n")
+        self.assertRegex(traceback, r"(?s)\ATraceback .*in fail\n.*Current thread .*\nThread .*in <module>\n")
 
     def test_of_a_class_with_a_module(self) -> None:
         self.check_like_without("import subprocess\nraise subprocess.CalledProcessError(3, 'ls')")
