@@ -72,7 +72,7 @@ class Files(HostTest):
             "crash_monitor.attach_file(os.fsencode(Path('late.log').absolute()))\n"
             "crash_monitor.attach_file(Path('never.log'))\n"
             "os.chdir('/')\n"
-            "refused(crash_monitor.CrashMonitorError, lambda: crash_monitor.attach_file(''), 'empty')\n"
+            "refused(crash_monitor.CrashMonitorError, lambda: crash_monitor.attach_file(''), 'CM_ERR_INVALID_ARGUMENT')\n"
             "refused(ValueError, lambda: crash_monitor.attach_file('a\\0b'))\n"
             f"Path({str(self.directory)!r}, 'late.log').write_text('late\\n')\n" + CRASH
         )
