@@ -6,11 +6,9 @@ import argparse
 import os
 import sys
 
-from . import CrashMonitorError, _check, _monitor_program
-from ._library import lib
-
-# Makes a process a monitor: the library reads it, and the options behind it, from the process's command line.
-_MARKER = "--crash-monitor"
+from . import _monitor_program
+from ._error import CrashMonitorError
+from ._monitor import MARKER, serve
 
 
 def _check_options() -> None:
@@ -30,12 +28,13 @@ def _check_options() -> None:
     )
     parser.add_argument("--stay", action="store_true", help="go on when the last program has gone, until SIGTERM")
     parser.add_argument("--log-file", metavar="FILE", help="append the log to FILE (default: write it to stderr)")
+    parser.add_argument("--log-level", metavar="LEVEL", help="off, error, warn, info (default) or debug")
     parser.parse_args()
 
 
 def _serve() -> int:
     try:
-        _check(lib.cm_run_monitor())
+        serve()
     except CrashMonitorError as error:
         print(f"crash_monitor: {error}", file=sys.stderr)
         return 1
@@ -44,13 +43,13 @@ def _serve() -> int:
 
 def main() -> int:
     """Becomes the monitor, with the options as they were given."""
-    if _MARKER in sys.argv:
+    if MARKER in sys.argv:
         return _serve()
     _check_options()
     executable = _monitor_program.known_to_library() or _monitor_program.known_to_python()
     monitor = [executable] if executable else [sys.executable, "-m", "crash_monitor"]
     try:
-        os.execv(monitor[0], [*monitor, _MARKER, *sys.argv[1:]])
+        os.execv(monitor[0], [*monitor, MARKER, *sys.argv[1:]])
     except OSError as error:
         print(f"crash_monitor: cannot start the monitor {monitor[0]}: {error.strerror}", file=sys.stderr)
         return 1

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import c_char_p, c_int32, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, c_char_p, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
 __version__ = "0.1.0"
 
-CM_OK, CM_ERR_INVALID_ARGUMENT = 0, 3
+CM_OK = 0
+CM_ERR_NULL_ARGUMENT, CM_ERR_INVALID_ARGUMENT, CM_ERR_ALREADY_INSTALLED, CM_ERR_LIMIT = 2, 3, 4, 16
 
 _FILE_NAME = "libcrash_monitor.so.0"
 _VARIABLE = "CRASH_MONITOR_LIB"
+
+# As in crash_monitor.h.
+DumpCallback = CFUNCTYPE(None, c_char_p, c_char_p, c_void_p)
+LogCallback = CFUNCTYPE(None, c_uint32, c_char_p, c_void_p)
 
 # Result and argument types, as in crash_monitor.h.
 _FUNCTIONS = {
     "cm_last_error": (c_char_p, []),
     "cm_status_text": (c_char_p, [c_int32]),
     "cm_run_monitor": (c_int32, []),
+    "cm_set_dump_callback": (c_int32, [DumpCallback, c_void_p]),
+    "cm_set_log_callback": (c_int32, [LogCallback, c_void_p]),
     "cm_install_with": (c_int32, [c_void_p]),
     "cm_uninstall": (c_int32, []),
     "cm_is_armed": (c_int32, []),
@@ -30,6 +37,18 @@ _FUNCTIONS = {
     "cm_config_set_monitor_log": (c_int32, [c_void_p, c_char_p]),
     "cm_config_set_deadline_ms": (c_int32, [c_void_p, c_uint32]),
     "cm_config_set_retention": (c_int32, [c_void_p, c_uint32, c_uint64]),
+    "cm_config_set_strategy": (c_int32, [c_void_p, c_int32]),
+    "cm_config_set_environment": (c_int32, [c_void_p, c_int32]),
+    "cm_config_set_sanitize_stacks": (c_int32, [c_void_p, c_int32]),
+    # The callback by its address.
+    "cm_config_set_crash_callback": (c_int32, [c_void_p, c_void_p, c_void_p]),
+    "cm_dump_now": (c_int32, [c_char_p]),
+    "cm_set_annotation": (c_int32, [c_char_p, c_char_p]),
+    "cm_attach_file": (c_int32, [c_char_p]),
+    "cm_add_memory": (c_int32, [c_void_p, c_size_t]),
+    "cm_remove_memory": (c_int32, [c_void_p]),
+    "cm_heartbeat_start": (c_int32, [c_uint32]),
+    "cm_heartbeat": (c_int32, []),
 }
 
 
@@ -79,6 +98,12 @@ def directory() -> Path:
     info = _DlInfo()
     ctypes.CDLL(None).dladdr(lib.cm_version, ctypes.byref(info))
     return Path(os.fsdecode(info.file)).resolve().parent
+
+
+def version() -> str:
+    """The version of the library that is loaded, `major.minor.patch`."""
+    loaded: str = lib.cm_version().decode()
+    return loaded
 
 
 lib = _open()

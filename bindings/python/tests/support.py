@@ -12,9 +12,10 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
-from typing import IO, Optional
+from typing import IO, Any, Callable, Optional
 
 from minidump import Minidump
 
@@ -143,6 +144,12 @@ class HostTest(unittest.TestCase):
         self.assertTrue(line, "ended without another word")
         return line
 
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"not within {DEADLINE_SECONDS} s")
+            time.sleep(0.01)
+
     def dumps(self) -> list[Path]:
         return sorted(self.dump_dir.glob("*.dmp"))
 
@@ -152,9 +159,23 @@ class HostTest(unittest.TestCase):
 
     def records(self) -> dict[int, str]:
         """What became of which process, once the monitor has nothing more to write."""
+        return {record["pid"]: record["kind"] for record in self.all_records()}
+
+    def all_records(self) -> list[dict[str, Any]]:
+        """In the order in which it happened, once the monitor has nothing more to write."""
         wait_until_monitor_has_gone(self.socket_path)
-        records = [json.loads(path.read_text()) for path in self.dump_dir.glob("*.json")]
-        return {record["pid"]: record["kind"] for record in records}
+        # The second of a process and second has a longer name.
+        paths = sorted(self.dump_dir.glob("*.json"), key=lambda path: (len(path.name), path.name))
+        return sorted((json.loads(path.read_text()) for path in paths), key=lambda record: record["happened"])
+
+    def only_record(self) -> dict[str, Any]:
+        (record,) = self.all_records()
+        return record
+
+    def attached(self, record: dict[str, Any]) -> dict[str, str]:
+        """The attachments of a record's dump, by the names of the files that they are copies of."""
+        stem = record["dump"]["file"].removesuffix("dmp")
+        return {name.removeprefix(stem): (self.dump_dir / name).read_text() for name in record["attachments"]}
 
     def check_dump(
         self,

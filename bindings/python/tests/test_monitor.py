@@ -88,7 +88,7 @@ class Command(MonitorTest):
     def test_help_and_mistakes(self) -> None:
         process = self.run_python("-m", "crash_monitor", "--help")
         self.check_success(process)
-        for option in ("--dump-dir", "--socket", "--stay", "--log-file"):
+        for option in ("--dump-dir", "--socket", "--stay", "--log-file", "--log-level"):
             self.assertIn(option, process.stdout)
         process = self.run_python("-m", "crash_monitor")
         self.assertEqual(process.returncode, 2)
