@@ -46,7 +46,7 @@ func startCrashText() {
 		crashText = os.NewFile(uintptr(fd), "go-crash.txt")
 	}
 	// Not of this process alone: the monitor opens it.
-	err := AttachFile(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), crashText.Fd()))
+	err := AttachFile(fmt.Sprintf("/proc/self/fd/%d", crashText.Fd()))
 	if errors.Is(err, ErrLimit) {
 		return
 	}

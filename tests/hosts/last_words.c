@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
     on_disk = open(path, O_WRONLY | O_APPEND);
     snprintf(later, sizeof later, "%s/later.txt", argv[3]);
     in_memory = memfd_create("words.txt", MFD_CLOEXEC);
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)getpid(), in_memory);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", in_memory);
     check(cm_attach_file(path));
     attach(argv[3], "server.log");
     attach(argv[3], "other/server.log");

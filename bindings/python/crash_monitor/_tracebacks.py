@@ -34,8 +34,7 @@ class TracebackFile:
     def __init__(self) -> None:
         self._descriptor = -1
         self._identity: Optional[tuple[int, int]] = None
-        # The process that has told the library. A forked child has a file of its own under the same number.
-        self._attached_by: Optional[int] = None
+        self._is_attached = False
         os.register_at_fork(after_in_child=self._part_from_parent)
 
     def open(self) -> Optional[int]:
@@ -43,13 +42,14 @@ class TracebackFile:
         if not self._is_open():
             try:
                 self._set(_numbered_high(_memory_file()))
+                self._is_attached = False
             except OSError:
                 return None
-        if self._attached_by != os.getpid():
-            path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
-            if is_refusal(lib.cm_attach_file(path.encode())):
+        if not self._is_attached:
+            # In a forked child too that is its own file, under the same number.
+            if is_refusal(lib.cm_attach_file(f"/proc/self/fd/{self._descriptor}".encode())):
                 return None
-            self._attached_by = os.getpid()
+            self._is_attached = True
         return self._descriptor
 
     def write(self, above: bytes) -> None:
@@ -70,7 +70,6 @@ class TracebackFile:
 
     def _set(self, descriptor: int) -> None:
         self._descriptor, self._identity = descriptor, _identity(descriptor)
-        self._attached_by = None
 
     def _part_from_parent(self) -> None:
         """Puts a new file under the number that faulthandler writes to, which still means the parent's."""

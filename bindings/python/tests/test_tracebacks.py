@@ -136,7 +136,9 @@ class Fork(TracebackTest):
             "assert os.WTERMSIG(os.wait()[1]) == 11\n"
         )
         self.check_success(process)
-        traceback = self.traceback(self.only_record())
+        record = self.only_record()
+        self.assertEqual((len(record["attachments"]), record["failed"]), (1, []), "its own and not its parent's")
+        traceback = self.traceback(record)
         self.assertEqual((traceback.count(FATAL), traceback.count("in string_at\n")), (1, 1), traceback)
 
     def test_a_childs_dump_on_demand_has_its_own(self) -> None:
