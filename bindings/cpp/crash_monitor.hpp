@@ -20,11 +20,13 @@
 #include <cstdlib>
 #include <cxxabi.h>
 #include <exception>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <typeinfo>
+#include <utility>
 
 #include "crash_monitor.h"
 
@@ -88,6 +90,9 @@ inline void chain_terminate_handler() {
     const std::terminate_handler before = std::set_terminate(on_terminate);
     if (before != on_terminate) previous_terminate_handler() = before;
 }
+
+// Calls a function of the program's from C, through which no exception may pass: one that tries ends the process.
+template <typename Function> void not_into_c(Function function) noexcept { function(); }
 
 struct config_deleter {
     void operator()(cm_config *config) const noexcept { cm_config_free(config); }
@@ -175,6 +180,30 @@ inline bool run_monitor() {
     if (status == CM_NOT_A_MONITOR) return false;
     detail::check(status);
     return true;
+}
+
+// For a program that is its own monitor, before run_monitor(): called after each report with the paths of the dump and of
+// its record, empty where there is none, in a process of its own that ends when it returns; see cm_dump_callback. It must
+// not throw. Throws error where one is set already.
+inline void on_dump(std::function<void(const std::string &dump, const std::string &record)> callback) {
+    using function = std::function<void(const std::string &, const std::string &)>;
+    std::unique_ptr<function> kept(new function(std::move(callback)));
+    const cm_dump_callback call = [](const char *dump, const char *record, void *user_data) {
+        detail::not_into_c([&] { (*static_cast<function *>(user_data))(dump ? dump : "", record ? record : ""); });
+    };
+    detail::check(cm_set_dump_callback(call, kept.get()));
+    (void)kept.release(); // For as long as the process lives.
+}
+
+// The same for each line of the monitor's log; level 1 is an error, 2 a warning, 3 information. See cm_log_callback.
+inline void on_log(std::function<void(std::uint32_t level, const std::string &line)> callback) {
+    using function = std::function<void(std::uint32_t, const std::string &)>;
+    std::unique_ptr<function> kept(new function(std::move(callback)));
+    const cm_log_callback call = [](std::uint32_t level, const char *line, void *user_data) {
+        detail::not_into_c([&] { (*static_cast<function *>(user_data))(level, line); });
+    };
+    detail::check(cm_set_log_callback(call, kept.get()));
+    (void)kept.release();
 }
 
 // Arms the process for good. Throws error; then nothing is installed.

@@ -1,0 +1,86 @@
+//! What the C++ interface offers besides installing: what a program adds to its dumps, asks for, and is told.
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use common::{Ended, Host, Running, Sandbox};
+use crash_monitor::CM_ERR_INVALID_ARGUMENT;
+use serde_json::{Value, json};
+
+fn host() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| Host::build("extras.cpp", "extras-cpp", &[]))
+}
+
+/// Runs a host of this kind to its monitor's end; gives also its only record.
+fn run(sandbox: &Sandbox, kind: &str) -> (Ended, Value) {
+    let ended = Running::start(Command::new(&host().path).arg(sandbox.dumps()).arg(kind)).end();
+    sandbox.wait_for_monitors_end();
+    assert_eq!(ended.said("armed "), "1");
+    (ended, sandbox.only_record())
+}
+
+/// A file beside the dump directory, `<directory>.<extension>`.
+fn beside(sandbox: &Sandbox, extension: &str) -> PathBuf {
+    sandbox.dumps().with_extension(extension)
+}
+
+#[test]
+fn an_uncaught_exceptions_type_and_text_are_annotations() {
+    let sandbox = Sandbox::new();
+    let (ended, record) = run(&sandbox, "exception");
+    assert_eq!(ended.signal(), Some(libc::SIGABRT), "{ended:?}");
+    let expected = json!({"exception.type": "shop::sold_out", "exception.what": "no more apples", "kind": "exception"});
+    assert_eq!(record["annotations"], expected);
+    // The terminate handler that was there before comes next, once, and then the abort's callback.
+    assert!(ended.output.ends_with("terminated\ncalled\n"), "{ended:?}");
+    sandbox.only_dump().check_basics(&host().path, ended.pid);
+}
+
+#[test]
+fn one_that_is_no_exception_object_has_a_type_alone_and_terminate_has_neither() {
+    for (kind, expected) in
+        [("number", json!({"exception.type": "int", "kind": "number"})), ("terminate", json!({"kind": "terminate"}))]
+    {
+        let sandbox = Sandbox::new();
+        let (ended, record) = run(&sandbox, kind);
+        assert_eq!(ended.signal(), Some(libc::SIGABRT), "{ended:?}");
+        assert_eq!(record["annotations"], expected);
+    }
+}
+
+#[test]
+fn a_dump_on_demand_has_everything_and_the_monitor_tells_its_functions() {
+    let sandbox = Sandbox::new();
+    let (ended, record) = run(&sandbox, "dump");
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert_eq!((&record["kind"], &record["reason"]), (&json!("request"), &json!("stock-taking")));
+    let dump = sandbox.only_dump();
+    dump.check_basics(&host().path, ended.pid);
+    let bytes = std::fs::read(&dump.path).unwrap();
+    let treasure = b"gold, silver and copper\0";
+    assert!(bytes.windows(treasure.len()).any(|window| window == treasure), "the memory that was added");
+    let log = dump.path.with_extension("dumps.log");
+    assert_eq!(record["attachments"], json!([log.file_name().unwrap().to_str().unwrap()]));
+    assert!(std::fs::read_to_string(log).unwrap().contains("connected"), "the monitor's log, attached");
+
+    let seen = std::fs::read_to_string(dump.path.with_extension("json.seen")).expect("the dump callback was called");
+    assert_eq!(seen, format!("{}\n{}\n", dump.path.display(), dump.path.with_extension("json").display()));
+    let said = std::fs::read_to_string(beside(&sandbox, "said")).expect("the log callback was called");
+    let of_host = format!("process {}", ended.pid);
+    for line in [format!("3 {of_host} connected"), format!("3 {of_host} asks for a dump: stock-taking")] {
+        assert!(said.lines().any(|said| said == line), "{line:?} in {said}");
+    }
+}
+
+#[test]
+fn what_is_refused_is_thrown() {
+    let sandbox = Sandbox::new();
+    let (ended, _) = run(&sandbox, "dump");
+    for call in ["empty key ", "second callback ", "negative time "] {
+        assert_eq!(ended.said(call), CM_ERR_INVALID_ARGUMENT.to_string(), "{call}");
+    }
+}

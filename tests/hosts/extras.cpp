@@ -1,0 +1,82 @@
+// A C++ host that is its own monitor and uses everything that crash_monitor.hpp offers besides install.
+// Usage: extras DUMP_DIR KIND
+#include <crash_monitor.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace shop {
+struct sold_out : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+} // namespace shop
+
+static const char treasure[] = "gold, silver and copper";
+
+static std::int32_t on_crash(std::int32_t, const void *, const void *, void *text) {
+    const std::string &said = *static_cast<std::string *>(text);
+    return write(1, said.data(), said.size()) < 0;
+}
+
+// The statuses of calls that are refused, one a line.
+template <typename Call> static void refused(const char *name, Call call) {
+    try {
+        call();
+        std::printf("%s 0\n", name);
+    } catch (const crash_monitor::error &e) {
+        std::printf("%s %d\n", name, static_cast<int>(e.status()));
+    }
+}
+
+static void own_handler() {
+    std::puts("terminated");
+    std::fflush(stdout);
+    std::abort();
+}
+
+int main(int argc, char **argv) {
+    crash_monitor::on_dump([](const std::string &dump, const std::string &record) {
+        std::ofstream(record + ".seen") << dump << '\n' << record << '\n';
+    });
+    // The monitor's command line names the directory, as ours does.
+    const std::string said_to = std::string(argc > 3 && argv[2] == std::string("--dump-dir") ? argv[3] : "") + ".said";
+    crash_monitor::on_log([said_to](std::uint32_t level, const std::string &line) {
+        std::ofstream(said_to, std::ios::app) << level << ' ' << line << '\n';
+    });
+    if (crash_monitor::run_monitor()) return 0;
+    if (argc < 3) return 2;
+    const std::string directory = argv[1], kind = argv[2];
+    std::string said = "called\n";
+    crash_monitor::installation armed(crash_monitor::config(directory)
+                                          .deadline(std::chrono::seconds(20))
+                                          .monitor_log(directory + ".log")
+                                          .crash_callback(on_crash, &said));
+    crash_monitor::set_annotation("kind", kind);
+    crash_monitor::set_annotation("gone", "soon");
+    crash_monitor::remove_annotation("gone");
+    refused("empty key", [] { crash_monitor::set_annotation("", ""); });
+    refused("second callback", [] { crash_monitor::on_dump([](const std::string &, const std::string &) {}); });
+    refused("negative time", [] { crash_monitor::heartbeat_start(std::chrono::milliseconds(-1)); });
+    crash_monitor::attach_file(directory + ".log");
+    crash_monitor::heartbeat_start(std::chrono::minutes(1));
+    crash_monitor::heartbeat();
+    std::set_terminate(own_handler);
+    crash_monitor::annotate_uncaught_exceptions();
+    crash_monitor::annotate_uncaught_exceptions(); // Again: it must not become its own predecessor.
+
+    const crash_monitor::memory kept(treasure, sizeof treasure);
+    std::printf("armed %d\nready %d %ld\n", crash_monitor::is_armed(), static_cast<int>(getpid()), syscall(SYS_gettid));
+    std::fflush(stdout);
+    if (kind == "dump") {
+        crash_monitor::dump_now("stock-taking");
+        return 0;
+    }
+    if (kind == "exception") throw shop::sold_out("no more apples");
+    if (kind == "number") throw 7;
+    std::terminate();
+}
