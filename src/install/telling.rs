@@ -16,9 +16,6 @@ use crate::wire::{self, Payload};
 /// After a monitor could not be reached, calls do not try again for this long; twice as long each time, up to the second.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)];
 
-/// A promise to say something more often than this is not one that a busy machine can keep.
-const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
-
 /// When a monitor may be looked for again.
 static RETRY: Mutex<Option<Retry>> = Mutex::new(None);
 
@@ -49,10 +46,13 @@ pub fn remove_memory(start: usize) -> Result<()> {
 
 /// Promises a sign of life within `within`, again and again; zero ends the promise.
 pub fn start_heartbeat(within: Duration) -> Result<()> {
-    if !within.is_zero() && within < HEARTBEAT_MIN {
+    if !within.is_zero() && within < limits::HEARTBEAT_MIN {
         return Err(Error::new(
             CM_ERR_INVALID_ARGUMENT,
-            format!("a heartbeat within {within:?} is too fast: give at least {HEARTBEAT_MIN:?}, or 0 for none"),
+            format!(
+                "a heartbeat within {within:?} is too fast: give at least {:?}, or 0 for none",
+                limits::HEARTBEAT_MIN
+            ),
         ));
     }
     let mut installed = installed();

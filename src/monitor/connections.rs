@@ -2,8 +2,9 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, epoll};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::time::Timespec;
 
 use super::dumper::{Cause, Job, Work};
 use super::event_loop::{Monitor, Token};
@@ -33,6 +34,13 @@ pub(super) fn sessions_max() -> usize {
     // A connection has a socket and, where it is its host's first, a pidfd.
     let fit = |descriptors: u64| (descriptors as usize).saturating_sub(DESCRIPTORS_KEPT) / 2;
     descriptors.map_or(SESSIONS_MAX, fit).clamp(SESSIONS_MIN, SESSIONS_MAX)
+}
+
+/// Whether the other side has not closed its end.
+fn is_open(socket: &OwnedFd) -> bool {
+    let mut poll = [PollFd::new(socket, PollFlags::RDHUP)];
+    let _ = rustix::io::retry_on_intr(|| rustix::event::poll(&mut poll, Some(&Timespec::default())));
+    poll[0].revents().is_empty()
 }
 
 impl Monitor {
@@ -99,8 +107,11 @@ impl Monitor {
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return false,
             // It has closed with an answer unread, which comes before what it had sent (net/unix/af_unix.c).
             Err(rustix::io::Errno::CONNRESET) => return true,
-            // Closed, or broken.
+            // Closed, or broken; or, which looks the same, a message of no bytes.
             Ok((_, 0)) | Err(_) => {
+                if is_open(&session.socket) {
+                    log::warn!("process {pid}: an empty message: its connection is closed");
+                }
                 self.end_session(id);
                 return false;
             }

@@ -137,7 +137,8 @@ fn memory(rest: &mut Reader<'_>) -> Option<Action> {
 }
 
 fn heartbeat(rest: &mut Reader<'_>) -> Option<Action> {
-    Some(Action::Heartbeat(Duration::from_millis(rest.number()?.into())))
+    let within = Duration::from_millis(rest.number()?.into());
+    (within.is_zero() || within >= limits::HEARTBEAT_MIN).then_some(Action::Heartbeat(within))
 }
 
 fn text(rest: &mut Reader<'_>) -> Option<String> {
