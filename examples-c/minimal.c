@@ -5,8 +5,8 @@
      ./minimal crashes
  where DIST is the absolute path of the directory with crash-monitor's include and lib.
 
- Expect "Segmentation fault", as without crash-monitor, and one file, crashes/minimal-<unix time>-<pid>.dmp, whose stack
- trace reads read_entry, parse_config, load_settings, main.
+ Expect "Segmentation fault", as without crash-monitor, and crashes/minimal-<unix time>-<pid>.dmp, whose stack trace reads
+ read_entry, parse_config, load_settings, main.
  */
 #include <crash_monitor.h>
 #include <stdio.h>
