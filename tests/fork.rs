@@ -5,8 +5,8 @@ mod common;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::{Ended, Host, Running, Sandbox};
-use rustix::process::{Pid, Signal, kill_process};
+use common::{Ended, Host, Running, Sandbox, process};
+use rustix::process::Signal;
 
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
@@ -113,7 +113,7 @@ fn a_childs_goodbye_is_not_its_parents() {
     let sandbox = Sandbox::new();
     let mut running = host().start(&sandbox, &["exit", "0"]);
     running.wait_for("ready");
-    kill_process(Pid::from_raw(running.pid() as i32).unwrap(), Signal::KILL).unwrap();
+    process::signal(running.pid(), Signal::KILL);
     let ended = running.end();
     assert_eq!(ended.signal(), Some(libc::SIGKILL));
     sandbox.wait_for_monitors_end();
@@ -134,30 +134,13 @@ fn children_forked_while_other_threads_allocate() {
     assert_eq!(sandbox.dump_files().len(), CHILDREN + 1);
 }
 
-/// A process that is stopped until this is dropped, also by a test that fails.
-struct Stopped(Pid);
-
-impl Stopped {
-    fn new(pid: u32) -> Self {
-        let pid = Pid::from_raw(pid as i32).unwrap();
-        kill_process(pid, Signal::STOP).unwrap();
-        Self(pid)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        let _ = kill_process(self.0, Signal::CONT);
-    }
-}
-
 #[test]
 fn a_child_forked_amid_a_report_does_not_hang() {
     let sandbox = Sandbox::new();
     let mut running = host().start(&sandbox, &["amid-report", "segv"]);
     running.wait_for("installed");
     // So that the report takes as long as we like.
-    let stopped = Stopped::new(sandbox.monitor_pid().expect("a monitor"));
+    let stopped = process::Stopped::new(sandbox.monitor_pid().expect("a monitor"));
     running.go_on();
     let child = running.wait_for("child");
     drop(stopped);

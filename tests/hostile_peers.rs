@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use common::peer::{self, Peer, frame, hello, numbers, string};
-use common::{Monitor, Sandbox};
+use common::{Host, Monitor, Sandbox};
 
 #[test]
 fn a_process_of_another_user_is_refused() {
@@ -101,6 +101,23 @@ fn a_bad_message_costs_its_sender_the_connection_and_one_line() {
         assert_eq!(complaints.len(), number + 1, "one line each: {complaints:?}");
         assert!(complaints[number].contains(word), "{word:?} in {:?}", complaints[number]);
     }
+}
+
+#[test]
+fn twelve_bad_bytes_cost_no_host_its_monitor() {
+    let sandbox = Sandbox::new();
+    let mut host = Host::c().start(&sandbox, &["wait", "segv"]);
+    host.wait_for("ready");
+    let monitor = sandbox.monitor_pid();
+    assert!(monitor.is_some());
+    let peer = Peer::connect(&sandbox.socket());
+    // A crash report of four bytes.
+    peer.send(&frame(peer::CRASH, &[0; 4])).unwrap();
+    assert_eq!(peer.receive(), None);
+    assert_eq!(sandbox.monitor_pid(), monitor, "it is still there");
+    host.go_on();
+    let ended = host.end();
+    sandbox.dump_of(ended.pid).check_basics(&Host::c().path, ended.pid);
 }
 
 #[test]

@@ -117,11 +117,10 @@ fn a_stopped_monitor_costs_the_deadline_and_no_more() {
     let sandbox = Sandbox::new();
     let mut host = Host::c().start(&sandbox, &["config", "segv", "300"]);
     host.wait_for("ready");
-    let monitor = rustix::process::Pid::from_raw(sandbox.monitor_pid().expect("a monitor") as i32).unwrap();
-    rustix::process::kill_process(monitor, rustix::process::Signal::STOP).unwrap();
+    let stopped = process::Stopped::new(sandbox.monitor_pid().expect("a monitor"));
     host.go_on();
     let ended = host.end();
-    rustix::process::kill_process(monitor, rustix::process::Signal::CONT).unwrap();
+    drop(stopped);
     assert_eq!(ended.signal(), Some(libc::SIGSEGV));
     let took = ended.took.as_millis();
     assert!((300..5000).contains(&took), "the deadline is 300 ms, it took {took} ms");

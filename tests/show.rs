@@ -148,7 +148,10 @@ fn other_threads_are_shown_when_asked_for() {
 
 #[test]
 fn the_calls_of_an_overflow_are_folded() {
-    let shown = Crash::of(C, "calls-overflow", &[], "overflow", libc::SIGSEGV).shown();
+    let crash = Crash::of(C, "calls-overflow", &[], "overflow", libc::SIGSEGV);
+    let size = crash.dump.metadata().unwrap().len();
+    assert!(size <= 2 << 20, "{size} bytes of a main stack of 8 MiB");
+    let shown = crash.shown();
     let (count, functions) = shown.folded();
     assert!(count > 1000 && functions == "recurse", "{}", shown.0);
     assert!(shown.stack().len() < 20, "{}", shown.0);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use common::peer::{self, Peer, frame};
-use common::{Dump, Host, Monitor, Running, Sandbox};
+use common::{Dump, Host, Monitor, Running, Sandbox, process};
 
 const HOSTS: usize = 32;
 
@@ -20,20 +20,20 @@ fn ready_hosts(sandbox: &Sandbox) -> Vec<Running> {
 }
 
 /// Has all hosts crash, and waits for their ends.
-fn crash_all(sandbox: &Sandbox, mut hosts: Vec<Running>) -> Vec<common::Ended> {
+fn crash_all(mut hosts: Vec<Running>) -> Vec<common::Ended> {
     hosts.iter_mut().for_each(Running::go_on);
     let ended: Vec<_> = hosts.into_iter().map(Running::end).collect();
     for host in &ended {
         assert_eq!(host.signal(), Some(libc::SIGSEGV), "{host:?}");
     }
-    sandbox.wait_for_monitors_end();
     ended
 }
 
 #[test]
 fn hosts_that_crash_at_the_same_instant_get_a_dump_each() {
     let sandbox = Sandbox::new();
-    let ended = crash_all(&sandbox, ready_hosts(&sandbox));
+    let ended = crash_all(ready_hosts(&sandbox));
+    sandbox.wait_for_monitors_end();
     for host in &ended {
         let dump = sandbox.dump_of(host.pid);
         dump.check_basics(&Host::c().path, host.pid);
@@ -45,6 +45,30 @@ fn hosts_that_crash_at_the_same_instant_get_a_dump_each() {
 
     let files = sandbox.files();
     assert_eq!(files.len(), 2 * HOSTS, "a dump and a record each, and nothing else: {files:?}");
+}
+
+#[test]
+fn a_dump_that_takes_for_ever_holds_up_no_other() {
+    let sandbox = Sandbox::new();
+    let others = ready_hosts(&sandbox);
+    // Two seconds, since one of its threads cannot be stopped: enough to find who dumps it, and to stop that one.
+    let mut slow = Host::shapes().start(&sandbox, &["unstoppable", "60000"]);
+    slow.wait_for("ready");
+    slow.go_on();
+    let mut dumper = None;
+    common::wait_until("somebody to hold the host", || {
+        dumper = process::tracers(slow.pid()).into_iter().find(|tracer| *tracer != 0);
+        dumper.is_some()
+    });
+    let stopped = process::Stopped::new(dumper.expect("just found"));
+    for host in crash_all(others) {
+        sandbox.dump_of(host.pid).check_basics(&Host::c().path, host.pid);
+    }
+    assert_eq!(sandbox.dump_files().len(), HOSTS, "the slow one's is still to come");
+    drop(stopped);
+    let slow = slow.end();
+    assert_eq!(slow.signal(), Some(libc::SIGSEGV), "{slow:?}");
+    sandbox.dump_of(slow.pid).check_basics(&Host::shapes().path, slow.pid);
 }
 
 /// Reads every file that was not there at the last look.
@@ -64,7 +88,10 @@ fn a_file_is_whole_as_soon_as_it_has_its_name() {
     let hosts = ready_hosts(&sandbox);
     let mut seen = BTreeSet::new();
     std::thread::scope(|scope| {
-        let crashing = scope.spawn(|| crash_all(&sandbox, hosts));
+        let crashing = scope.spawn(|| {
+            crash_all(hosts);
+            sandbox.wait_for_monitors_end();
+        });
         loop {
             let last_look = crashing.is_finished();
             read_new(&sandbox, &mut seen);

@@ -142,7 +142,6 @@ func readMinidump(t *testing.T, path string) *minidump {
 		Report, Client    [16]byte
 		Annotations, List location
 	}
-	read(streams[streamCrashpad], &crashpad)
 	text := func(offset uint32) string {
 		var length uint32
 		next := read(offset, &length)
@@ -151,10 +150,13 @@ func readMinidump(t *testing.T, path string) *minidump {
 		return string(bytes)
 	}
 	dump.annotations = map[string]string{}
-	for next := read(crashpad.Annotations.Offset, &count); count > 0; count-- {
-		var entry struct{ Key, Value uint32 }
-		next = read(next, &entry)
-		dump.annotations[text(entry.Key)] = text(entry.Value)
+	if at, ok := streams[streamCrashpad]; ok {
+		read(at, &crashpad)
+		for next := read(crashpad.Annotations.Offset, &count); count > 0; count-- {
+			var entry struct{ Key, Value uint32 }
+			next = read(next, &entry)
+			dump.annotations[text(entry.Key)] = text(entry.Value)
+		}
 	}
 
 	environment := make([]byte, sizes[streamEnvironment])

@@ -8,6 +8,8 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 use super::{PATIENCE, Sandbox, dist, run};
 
 /// A host program, built once for each test program.
@@ -91,6 +93,7 @@ impl Running {
     /// Reads on until a line starts with `word`; gives the rest of that line. The host's own end ends the wait.
     pub fn wait_for(&mut self, word: &str) -> String {
         loop {
+            self.wait_for_output(word);
             let mut line = String::new();
             let length = self.output.read_line(&mut line).expect("read the host's output");
             assert!(length > 0, "the host ended without saying {word:?}; it said:\n{}", self.seen);
@@ -98,6 +101,16 @@ impl Running {
             if let Some(rest) = line.strip_prefix(word) {
                 return rest.trim().to_owned();
             }
+        }
+    }
+
+    /// Waits until there is something to read, or nothing more to come.
+    fn wait_for_output(&self, word: &str) {
+        if self.output.buffer().is_empty() {
+            let mut output = [PollFd::new(self.output.get_ref(), PollFlags::IN)];
+            let patience = PATIENCE.try_into().expect("seconds");
+            let ready = rustix::io::retry_on_intr(|| poll(&mut output, Some(&patience))).expect("poll");
+            assert!(ready > 0, "waited {PATIENCE:?} for the host to say {word:?}; it said:\n{}", self.seen);
         }
     }
 

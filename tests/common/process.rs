@@ -38,3 +38,20 @@ pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid as i32).expect("a pid");
     rustix::process::kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {pid:?}: {error}"));
 }
+
+/// A process that this test has started and that is stopped until this is dropped, also by a test that fails.
+pub struct Stopped(u32);
+
+impl Stopped {
+    pub fn new(pid: u32) -> Self {
+        signal(pid, Signal::STOP);
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // An error where it has been ended meanwhile.
+        let _ = rustix::process::kill_process(Pid::from_raw(self.0 as i32).expect("a pid"), Signal::CONT);
+    }
+}

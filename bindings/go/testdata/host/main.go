@@ -28,7 +28,7 @@ var ways = map[string]func(){
 	"overflow":                   crash.Overflow,
 	"overflow in a goroutine":    func() { elsewhere(crash.Overflow) },
 	"overflow once told":         func() { waitUntilTold(); elsewhere(crash.Overflow) },
-	"large heap":                 func() { fillHeap(); crash.Segv() },
+	"large heap":                 func() { spin(); fillHeap(); crash.Segv() },
 	"after recovered faults":     func() { recoverFaults(); crash.Segv() },
 	"after callbacks that panic": func() { panicInCallbacks(); crash.Segv() },
 	"after signals of Go":        func() { useSignals(); crash.Segv() },
@@ -137,6 +137,17 @@ func runGoroutines(n int) {
 		}()
 	}
 	started.Wait()
+}
+
+// spin returns when a goroutine runs that stays on its thread: its stack is in Go's heap, and so that thread's pointer.
+func spin() {
+	started := make(chan struct{})
+	go func() {
+		close(started)
+		for {
+		}
+	}()
+	<-started
 }
 
 var heap []byte
