@@ -32,7 +32,9 @@ bench: dist
 deny:
 	cargo deny --all-features check
 
-install: dist
+# Builds nothing: root has another PATH, and would leave files of its own.
+install:
+	@test -e target/dist/.made || { echo 'target/dist is missing: run make dist first' >&2; exit 1; }
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 755 target/dist/bin/crash-monitor $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 target/dist/include/* $(DESTDIR)$(PREFIX)/include/

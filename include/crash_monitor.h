@@ -226,7 +226,8 @@ const char *cm_status_text(cm_status status);
  * its last host has gone and returns `CM_OK`, or an error: `CM_ERR_COMMAND_LINE`, `CM_ERR_SOCKET`, `CM_ERR_SYSTEM`.
  * In any other process it returns `CM_NOT_A_MONITOR` at once, and `cm_install` knows from then on that this program
  * can be started as a monitor.
- * Threads: the first one, before the program starts threads of its own. Signal handlers: no. Before `cm_install`: yes, that is its place.
+ * Threads: the first one, before the program starts threads of its own. Signal handlers: no. Before `cm_install`: yes,
+ * that is its place.
  */
 cm_status cm_run_monitor(void);
 
@@ -418,8 +419,9 @@ cm_status cm_config_set_deadline_ms(cm_config *config,
                                     uint32_t milliseconds);
 
 /**
- * Sets how many dumps the dump directory keeps: after each new one the monitor removes the oldest, with their records,
- * until both limits hold. The newest always stays. Only files named as the monitor names them are counted and removed.
+ * Sets how many dumps the dump directory keeps: after each new one the monitor removes the oldest, with all that belongs
+ * to them, until both limits hold; of records without a dump it keeps as many again. The newest always stays. Only files
+ * named as the monitor names them are counted and removed.
  *
  * `files`: at least 1; default 100. `bytes`: at least 1; default 1073741824 (1 GiB).
  * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.

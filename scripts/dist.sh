@@ -8,8 +8,8 @@ major=${version%%.*}
 target=${CARGO_TARGET_DIR:-target}
 dist=target/dist
 
-cargo build --release --locked --lib
-cargo build --release --locked --features show --bin crash-monitor
+# The feature is the executable's alone: the libraries are the same with it.
+cargo build --release --locked --features show
 
 mkdir -p "$dist/lib/pkgconfig" "$dist/bin" "$dist/include"
 # Installed under a new name and renamed: a process that runs the old file keeps it.

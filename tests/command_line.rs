@@ -38,7 +38,6 @@ fn a_wrong_command_line_is_explained() {
         (&["--colour"], "--colour"),
         (&["show"], "a dump file is missing"),
         (&["show", "--colour", "x.dmp"], "--colour"),
-        (&["show", "x.dmp", "y.dmp"], "y.dmp"),
         (&["run"], "--dump-dir is missing"),
         (&["run", "--dump-dir", "/tmp", "--colour"], "--colour"),
         (&["--crash-monitor"], "--dump-dir is missing"),

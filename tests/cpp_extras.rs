@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use common::{Ended, Host, Running, Sandbox};
+use common::{Ended, Host, Monitor, Running, Sandbox};
 use crash_monitor::CM_ERR_INVALID_ARGUMENT;
 use serde_json::{Value, json};
 
@@ -37,7 +37,10 @@ fn an_uncaught_exceptions_type_and_text_are_annotations() {
     assert_eq!(record["annotations"], expected);
     // The terminate handler that was there before comes next, once, and then the abort's callback.
     assert!(ended.output.ends_with("terminated\ncalled\n"), "{ended:?}");
-    sandbox.only_dump().check_basics(&host().path, ended.pid);
+    let dump = sandbox.only_dump();
+    dump.check_basics(&host().path, ended.pid);
+    let shown = common::run(Command::new(Monitor::program()).arg("show").arg(&dump.path).arg(&dump.path));
+    assert_eq!(shown.matches("\nNote     exception.what: no more apples\n").count(), 2, "once a file: {shown}");
 }
 
 #[test]

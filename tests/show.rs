@@ -105,6 +105,14 @@ fn show(arguments: &[&OsStr]) -> Output {
     Command::new(dist().join("bin/crash-monitor")).arg("show").args(arguments).output().expect("run crash-monitor")
 }
 
+/// Mangled, `i`, `v` and `f` are types of C++.
+#[test]
+fn functions_of_c_with_short_names() {
+    let names = ["-Dinner=i", "-Dmiddle=v", "-Douter=f"];
+    let calls = [("i", "segv: inner"), ("v", "segv: middle"), ("f", "segv: outer")];
+    Crash::of(C, "short-names", &names, "segv", libc::SIGSEGV).shown().assert_calls(C, &calls);
+}
+
 #[test]
 fn a_crash_is_told_in_full() {
     let crash = Crash::of(C, "calls", &[], "segv", libc::SIGSEGV);

@@ -126,8 +126,9 @@ pub unsafe extern "C" fn cm_config_set_deadline_ms(config: *mut cm_config, milli
     })
 }
 
-/// Sets how many dumps the dump directory keeps: after each new one the monitor removes the oldest, with their records,
-/// until both limits hold. The newest always stays. Only files named as the monitor names them are counted and removed.
+/// Sets how many dumps the dump directory keeps: after each new one the monitor removes the oldest, with all that belongs
+/// to them, until both limits hold; of records without a dump it keeps as many again. The newest always stays. Only files
+/// named as the monitor names them are counted and removed.
 ///
 /// `files`: at least 1; default 100. `bytes`: at least 1; default 1073741824 (1 GiB).
 /// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.

@@ -22,7 +22,8 @@ use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_NOT_A_MONITOR, CM_OK, cm_status}
 /// its last host has gone and returns `CM_OK`, or an error: `CM_ERR_COMMAND_LINE`, `CM_ERR_SOCKET`, `CM_ERR_SYSTEM`.
 /// In any other process it returns `CM_NOT_A_MONITOR` at once, and `cm_install` knows from then on that this program
 /// can be started as a monitor.
-/// Threads: the first one, before the program starts threads of its own. Signal handlers: no. Before `cm_install`: yes, that is its place.
+/// Threads: the first one, before the program starts threads of its own. Signal handlers: no. Before `cm_install`: yes,
+/// that is its place.
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_run_monitor() -> cm_status {
     let served = guard::guard(monitor::run_from_command_line);

@@ -35,8 +35,8 @@ pub(super) fn set_annotation(key: &str, value: Option<&str>) -> Result<Message> 
     if key.is_empty() {
         return Err(Error::new(CM_ERR_INVALID_ARGUMENT, "the annotation's key is empty: give 1 to 256 bytes"));
     }
-    at_most("the annotation's key", key.len(), limits::ANNOTATION_KEY, "bytes")?;
-    at_most("the annotation's value", value.map_or(0, str::len), limits::ANNOTATION_VALUE, "bytes")?;
+    at_most("the length of the annotation's key", key.len(), limits::ANNOTATION_KEY, "bytes")?;
+    at_most("the length of the annotation's value", value.map_or(0, str::len), limits::ANNOTATION_VALUE, "bytes")?;
     let mut extras = extras();
     let annotations = &mut extras.get_or_insert_default().annotations;
     match value {

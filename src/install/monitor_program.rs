@@ -1,5 +1,6 @@
 //! Which executable becomes the monitor where none runs, and its command line.
 
+use std::collections::HashSet;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -105,7 +106,11 @@ fn usual_places() -> Vec<PathBuf> {
     let prefixes = library_dir.into_iter().flat_map(|dir| dir.ancestors().skip(1).take(2));
     let bin_dirs: Vec<PathBuf> = prefixes.map(|prefix| prefix.join("bin")).collect();
     let directories = library_dir.into_iter().chain(bin_dirs.iter().map(PathBuf::as_path)).chain(host_dir);
-    directories.map(|directory| directory.join(NAME)).collect()
+    let mut places: Vec<PathBuf> = directories.map(|directory| directory.join(NAME)).collect();
+    // The host's executable and the library may lie in one directory, or be one file.
+    let mut seen = HashSet::new();
+    places.retain(|place| seen.insert(place.clone()));
+    places
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -82,7 +82,7 @@ fn beat(installation: &mut Installation) -> Result<()> {
 
 /// Has the monitor dump the living process, blaming the calling thread.
 pub fn dump_now(reason: &str) -> Result<()> {
-    extras::at_most("the reason", reason.len(), limits::REASON, "bytes")?;
+    extras::at_most("the length of the reason", reason.len(), limits::REASON, "bytes")?;
     let settings = {
         let mut installed = installed();
         let installation = installed.as_mut().ok_or_else(|| not_installed("cm_dump_now"))?;

@@ -249,7 +249,7 @@ impl Monitor {
         let status =
             process_info::wait_status_of_zombie(pid).or_else(|| host.pidfd.as_ref().and_then(process::wait_status));
         if !host.accounted_for && host.description.is_some() && status != Some(0) {
-            log::warn!("process {pid} ended without a word, wait status {status:?}");
+            log::warn!("process {pid} ended without a word: {}", process::describe_status(status));
             self.enqueue(pid, Work::Death { status });
         }
         let of_host = self.sessions.iter().filter(|(_, session)| session.pid == pid).map(|(id, _)| *id);

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
+
+use rustix::time::ClockId;
 
 /// A host as its record describes it. Each part is None where it cannot be read, as when the host is gone.
 #[derive(Clone, Default)]
@@ -29,12 +31,13 @@ impl ProcessInfo {
         }
     }
 
-    /// When the process began. Reads a file that is long where there are many processors.
+    /// When the process began. By the clock that has run since boot, sleep included: the time of boot itself is known in
+    /// whole seconds only.
     pub(super) fn started(&self) -> Option<SystemTime> {
-        let kernel = read("/proc/stat").ok()?;
-        let boot = String::from_utf8_lossy(&kernel).lines().find_map(|line| line.strip_prefix("btime ")?.parse().ok());
-        let since_boot = self.started? * 1000 / rustix::param::clock_ticks_per_second().max(1);
-        Some(UNIX_EPOCH + Duration::from_secs(boot?) + Duration::from_millis(since_boot))
+        let now = rustix::time::clock_gettime(ClockId::Boottime);
+        let began = Duration::from_millis(self.started? * 1000 / rustix::param::clock_ticks_per_second().max(1));
+        let age = Duration::new(now.tv_sec as u64, now.tv_nsec as u32).saturating_sub(began);
+        SystemTime::now().checked_sub(age)
     }
 }
 

@@ -88,9 +88,10 @@ fn describe_crash(record: &mut Value, context: &CrashContext) {
 }
 
 /// The record of a host that ended without a word. `status` is its wait status (wait(2)), where that is known.
-pub(super) fn death(app_name: &str, pid: i32, info: &ProcessInfo, status: Option<i32>) -> Value {
-    let mut record = common("death", app_name, pid, info);
+pub(super) fn death(job: &Job, info: &ProcessInfo, status: Option<i32>) -> Value {
+    let mut record = common("death", &job.description.app_name, job.pid, info);
     record["happened"] = json!(utc(SystemTime::now()));
+    record["annotations"] = json!(job.extras.annotations);
     record["exit"] = match status {
         None => json!("unknown"),
         Some(status) if libc::WIFSIGNALED(status) => {

@@ -41,7 +41,7 @@ pub(super) fn write(job: &Job, visible: impl FnOnce(Result<&Path, String>)) {
         }
         Work::Death { status } => {
             let info = job.info.clone().unwrap_or_default();
-            let record = write_record(dump_dir, &stem, &record::death(app_name, job.pid, &info, *status));
+            let record = write_record(dump_dir, &stem, &record::death(job, &info, *status));
             tell(visible, &record);
             (None, record)
         }

@@ -19,15 +19,23 @@ struct Report {
     newest: Option<SystemTime>,
 }
 
+impl Report {
+    fn has_dump(&self) -> bool {
+        self.files.iter().any(|path| path.extension().is_some_and(|extension| extension == "dmp"))
+    }
+}
+
 /// Removes the oldest reports beyond the limits, never `newest`, which has just been written. Gives what it removed.
 pub(super) fn prune(directory: &Path, limits: Limits, newest: &str) -> Vec<PathBuf> {
     let mut reports: Vec<(String, Report)> = reports(directory).into_iter().collect();
     reports.sort_by_key(|(stem, report)| (stem != newest, std::cmp::Reverse(report.newest)));
-    let (mut files, mut bytes, mut removed) = (0, 0, Vec::new());
+    let (mut dumps, mut deaths, mut bytes, mut removed) = (0, 0, 0, Vec::new());
     for (stem, report) in reports {
-        files += 1;
+        // So many deaths that left no more than a record are not to cost a dump.
+        let files = if report.has_dump() { &mut dumps } else { &mut deaths };
+        *files += 1;
         bytes += report.bytes;
-        if stem == newest || (files <= limits.files && bytes <= limits.bytes) {
+        if stem == newest || (*files <= limits.files && bytes <= limits.bytes) {
             continue;
         }
         // Another dumper may be pruning too.
@@ -91,6 +99,14 @@ mod tests {
         let directory = directory_of(&files);
         prune(directory.path(), Limits { files: 2, bytes: 1000 }, "a-3-1");
         assert_eq!(left(&directory), ["a-2-1.dmp", "a-3-1.dmp", "a-3-1.json"]);
+    }
+
+    #[test]
+    fn records_without_a_dump_cost_no_dump() {
+        let files = [("a-5-1.json", 1), ("a-4-1.json", 1), ("a-3-1.json", 1), ("a-2-1.dmp", 10), ("a-1-1.dmp", 10)];
+        let directory = directory_of(&files);
+        prune(directory.path(), Limits { files: 2, bytes: 1000 }, "a-5-1");
+        assert_eq!(left(&directory), ["a-1-1.dmp", "a-2-1.dmp", "a-4-1.json", "a-5-1.json"]);
     }
 
     #[test]

@@ -138,6 +138,15 @@ pub(crate) fn wait_status(pidfd: &OwnedFd) -> Option<i32> {
     (result == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
 }
 
+/// A wait status (wait(2)) in words.
+pub(crate) fn describe_status(status: Option<i32>) -> String {
+    match status {
+        None => "how, this kernel does not tell".to_owned(),
+        Some(status) if libc::WIFSIGNALED(status) => format!("by signal {}", libc::WTERMSIG(status)),
+        Some(status) => format!("exit status {}", libc::WEXITSTATUS(status)),
+    }
+}
+
 /// Has `function` called when the process ends by exit(3) or a return from main.
 pub(crate) fn at_exit(function: extern "C" fn()) {
     // SAFETY: the function stays loaded, since the library is linked with `-z nodelete`.

@@ -13,7 +13,7 @@ use lexopt::Arg;
 const VERSION: &str = concat!("crash-monitor ", env!("CARGO_PKG_VERSION"), "\n");
 
 const USAGE: &str = "\
-Usage: crash-monitor show [--all-threads] FILE.dmp
+Usage: crash-monitor show [--all-threads] FILE.dmp...
        crash-monitor run --dump-dir DIR [options]";
 
 const HELP: &str = "\
@@ -29,7 +29,7 @@ monitor. You do not have to: this command is for reading dumps, and for the
 case that several hosts are to share a monitor that outlives them.
 
 Commands:
-  crash-monitor show FILE.dmp           Print what crashed, and where
+  crash-monitor show FILE.dmp...        Print what crashed, and where
   crash-monitor run --dump-dir DIR      Run a monitor
 Options:
   -h, --help                            Print this, or a command's own help

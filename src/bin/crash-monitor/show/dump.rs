@@ -1,11 +1,14 @@
 //! A minidump's parts, as far as they are shown.
 
+use std::collections::BTreeMap;
+
 use minidump::format::MINIDUMP_LOCATION_DESCRIPTOR;
 use minidump::strings::LinuxOsStr;
 use minidump::system_info::{Cpu, Os};
 use minidump::{
-    Error, Minidump, MinidumpException, MinidumpLinuxLsbRelease, MinidumpLinuxMaps, MinidumpLinuxProcStatus,
-    MinidumpModuleList, MinidumpStream, MinidumpSystemInfo, MinidumpThreadList, MinidumpThreadNames, UnifiedMemoryList,
+    Error, Minidump, MinidumpCrashpadInfo, MinidumpException, MinidumpLinuxLsbRelease, MinidumpLinuxMaps,
+    MinidumpLinuxProcStatus, MinidumpModuleList, MinidumpStream, MinidumpSystemInfo, MinidumpThreadList,
+    MinidumpThreadNames, UnifiedMemoryList,
 };
 
 /// What `show` needs of a dump.
@@ -22,6 +25,8 @@ pub struct Dump<'a> {
     pub memory: UnifiedMemoryList<'a>,
     /// The memory map of the process; empty where the dump has none.
     pub maps: MinidumpLinuxMaps<'a>,
+    /// What the program has told of itself.
+    pub annotations: BTreeMap<String, String>,
     names: MinidumpThreadNames,
 }
 
@@ -54,6 +59,9 @@ impl<'a> Dump<'a> {
             exception: part(minidump, "exception")?,
             memory: minidump.get_memory().unwrap_or_default(),
             maps: minidump.get_stream().unwrap_or_default(),
+            annotations: minidump
+                .get_stream::<MinidumpCrashpadInfo>()
+                .map_or_else(|_| BTreeMap::new(), |of| of.simple_annotations),
             names: minidump.get_stream().unwrap_or_default(),
         })
     }
@@ -70,6 +78,9 @@ impl<'a> Dump<'a> {
 /// Reads the bytes of a minidump as far as its table of contents.
 pub fn open(bytes: &[u8]) -> Result<Minidump<'_, &[u8]>, String> {
     Minidump::read(bytes).map_err(|error| match error {
+        Error::MissingHeader | Error::HeaderMismatch if bytes.starts_with(b"{") => {
+            "not a minidump but perhaps the record of one, which is text".to_owned()
+        }
         Error::MissingHeader | Error::HeaderMismatch => "not a minidump".to_owned(),
         Error::VersionMismatch => "a minidump of an unknown version".to_owned(),
         _ => truncated(bytes.len()),

@@ -18,7 +18,7 @@ use crate::Failure;
 pub const HELP: &str = "\
 crash-monitor show: prints what crashed, and where
 
-Usage: crash-monitor show [--all-threads] FILE.dmp
+Usage: crash-monitor show [--all-threads] FILE.dmp...
 
 Prints the process, the signal and the address of the fault, and the stack of
 the thread that crashed: the function that crashed first, its callers below.
@@ -40,18 +40,24 @@ Example:
 #[cfg(feature = "show")]
 pub fn show(arguments: Vec<OsString>) -> Result<(), Failure> {
     let wrong = |error: lexopt::Error| Failure::Usage(error.to_string(), "crash-monitor show");
-    let (mut path, mut all_threads) = (None, false);
+    let (mut paths, mut all_threads) = (Vec::new(), false);
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next().map_err(wrong)? {
         match argument {
             lexopt::Arg::Long("all-threads") => all_threads = true,
-            lexopt::Arg::Value(value) if path.is_none() => path = Some(std::path::PathBuf::from(value)),
+            lexopt::Arg::Value(value) => paths.push(std::path::PathBuf::from(value)),
             other => return Err(wrong(other.unexpected())),
         }
     }
-    let path = path.ok_or_else(|| wrong("a dump file is missing".into()))?;
-    let text = report::of_file(&path, all_threads);
-    crate::print(&text.map_err(|why| Failure::Work(format!("{}: {why}", path.display())))?)
+    if paths.is_empty() {
+        return Err(wrong("a dump file is missing".into()));
+    }
+    for (number, path) in paths.iter().enumerate() {
+        let text = report::of_file(path, all_threads);
+        let text = text.map_err(|why| Failure::Work(format!("{}: {why}", path.display())))?;
+        crate::print(&format!("{}{text}", if number > 0 { "\n" } else { "" }))?;
+    }
+    Ok(())
 }
 
 /// Says that it cannot.

@@ -77,6 +77,9 @@ fn summary(dump: &Dump<'_>, path: &Path) -> String {
     ];
     rows.extend(address(dump).map(|address| ("Address", address)));
     rows.push(("Thread", thread));
+    rows.extend(
+        dump.annotations.iter().map(|(key, value)| ("Note", format!("{key}: {}", value.replace('\n', "\n         ")))),
+    );
     rows.into_iter().map(|(name, value)| format!("{name:<9}{value}\n")).collect()
 }
 
@@ -89,7 +92,7 @@ fn requested(dump: &Dump<'_>) -> bool {
 fn signal(dump: &Dump<'_>) -> String {
     let reason = dump.exception.get_crash_reason(dump.system.os, dump.system.cpu);
     match reason {
-        _ if requested(dump) => "none: the program asked for this dump".to_owned(),
+        _ if requested(dump) => "none: a dump on demand, or of a process that fell silent".to_owned(),
         CrashReason::LinuxGeneral(_, SI_USER) => format!("{reason} / SI_USER"),
         _ => reason.to_string(),
     }

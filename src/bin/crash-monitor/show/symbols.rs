@@ -173,6 +173,8 @@ fn demangle(name: &str) -> Option<String> {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return Some(format!("{rust:#}"));
     }
+    // Without this beginning it would be taken for a type: the C function `i` for `int`.
+    let name = Some(name).filter(|name| name.starts_with("_Z"))?;
     let options = cpp_demangle::DemangleOptions::new().no_params().no_return_type();
     // What the compiler has split off from a function is part of it still: `.cold`, `.constprop.0`.
     let (name, _) = name.split_once('.').unwrap_or((name, ""));
