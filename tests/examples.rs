@@ -65,6 +65,33 @@ fn own_handler(name: &str) {
     assert!(range.contains(&dump.address()), "a string literal at {:#x} in {range:#x?}", dump.address());
 }
 
+fn told(name: &str) {
+    let sandbox = Sandbox::new();
+    let program = example(name);
+    let ended = Running::start(Command::new(&program).arg(sandbox.dumps()).current_dir(sandbox.path())).end();
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    sandbox.wait_for_monitors_end();
+    let records = sandbox.records();
+    assert_eq!(records.len(), 2, "{:?}", sandbox.files());
+    let of_kind = |kind: &str| records.iter().find(|record| record["kind"] == kind).expect("one of each kind");
+    let (request, crash) = (of_kind("request"), of_kind("crash"));
+    let of = |record: &serde_json::Value, request: &str, log: &str| {
+        assert_eq!(record["annotations"], serde_json::json!({"request": request, "version": "1.4.2"}));
+        let dump = Dump::read(&sandbox.dumps().join(record["dump"]["file"].as_str().unwrap()));
+        dump.check_basics(&program, ended.pid);
+        assert_eq!(std::fs::read_to_string(dump.path.with_extension("told.log")).unwrap(), log);
+        dump
+    };
+    assert_eq!(request["reason"], "a request takes too long");
+    of(request, "slow", "quick\nslow\n");
+    let dump = of(crash, "broken", "quick\nslow\nbroken\ncrashed\n");
+    assert_eq!((dump.signal(), dump.address()), (libc::SIGSEGV, 0));
+    let bytes = std::fs::read(&dump.path).unwrap();
+    // Ten bytes in two requests, the last of which was the slow one.
+    let history = [&10_u32.to_ne_bytes()[..], b"slow\0"].concat();
+    assert!(bytes.windows(history.len()).any(|window| window == history), "the memory that was added");
+}
+
 fn host(name: &str) {
     let (ended, dump, _sandbox) = crash(name, &[], "cpp-host", true);
     assert_eq!(ended.signal(), Some(libc::SIGSEGV));
@@ -103,6 +130,7 @@ both_linkages! {
     minimal of "minimal" and "minimal-static";
     own_monitor of "own_monitor" and "own_monitor-static";
     own_handler of "own_handler" and "own_handler-static";
+    told of "told" and "told-static";
     host of "host" and "host-static";
     host_overflow of "host" and "host-static";
 }
