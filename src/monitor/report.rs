@@ -152,13 +152,15 @@ fn write_dump(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<WrittenD
 
 /// Dumps a process that lives on in a thread of its own: one of the process's threads that has not stopped in time, for being
 /// in vfork(2), say, cannot be let go. It would stop later and stay so as long as its tracer is there, which is a thread too.
-fn in_a_thread(make: impl FnOnce() -> Result<dump::Made, String> + Send) -> Result<dump::Made, String> {
+fn in_a_thread(make: impl Fn() -> Result<dump::Made, String> + Sync) -> Result<dump::Made, String> {
     // SIGCHLD, which that thread waits for, is not to come to this one, where it is lost.
     let _blocked = AllBlocked::new();
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, make);
-        let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        match std::thread::Builder::new().spawn_scoped(scope, &make) {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // Where no thread can be had (RLIMIT_NPROC).
+            Err(_) => make(),
+        }
     })
 }
 
