@@ -1,11 +1,38 @@
 //! Files beside a dump: copied with it, and once more when the crashed host has ended.
 
+#![allow(unsafe_code)] // Takes a lease.
+
 mod common;
 
 use std::collections::BTreeMap;
-use std::fs::{create_dir, read_to_string, write};
+use std::fs::{File, create_dir, read_to_string, write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Instant;
 
-use common::{Host, Sandbox};
+use common::peer::{self, Peer, frame, hello, numbers, string};
+use common::{Host, Monitor, Sandbox};
+
+/// A peer that has said hello with a deadline in milliseconds.
+fn peer(sandbox: &Sandbox, deadline: u32) -> Peer {
+    let peer = Peer::connect(&sandbox.socket());
+    let mut hello = hello(1, sandbox.dumps().as_os_str().as_encoded_bytes(), b"app");
+    hello[16..20].copy_from_slice(&deadline.to_ne_bytes());
+    peer.send(&frame(peer::HELLO, &hello)).unwrap();
+    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[1, 0]))));
+    peer
+}
+
+fn attach(peer: &Peer, path: &Path) {
+    peer.send(&frame(peer::ATTACHMENT, &string(path.as_os_str().as_encoded_bytes()))).unwrap();
+}
+
+/// Asks for a dump and expects one.
+fn dump(peer: &Peer) {
+    peer.send(&frame(peer::DUMP, &[numbers(&[std::process::id()]), string(b"why")].concat())).unwrap();
+    let answer = peer.receive().expect("an answer");
+    assert_eq!(answer[8..12], numbers(&[0]), "{}", String::from_utf8_lossy(&answer));
+}
 
 #[test]
 fn what_a_hosts_own_handler_writes_after_the_dump_is_attached_too() {
@@ -50,4 +77,53 @@ fn what_a_hosts_own_handler_writes_after_the_dump_is_attached_too() {
     assert_eq!(names, expected.keys().map(|name| format!("{stem}.{name}")).collect::<Vec<_>>());
     assert_eq!(record["failed"], serde_json::json!([]), "what was not there at first has come");
     assert_eq!(sandbox.temporary_files(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn much_to_copy_costs_neither_the_dump_nor_the_deadline() {
+    const SIZE: u64 = 64 << 20;
+    const FILES: usize = 16;
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let peer = peer(&sandbox, 400);
+    for number in 0..FILES {
+        let path = sandbox.path().join(format!("{number}.log"));
+        File::create(&path).unwrap().set_len(SIZE).unwrap();
+        attach(&peer, &path);
+    }
+    dump(&peer);
+    sandbox.only_dump();
+    let copied = || {
+        let record = sandbox.only_record();
+        let names = record["attachments"].as_array().unwrap();
+        let whole = |name: &&serde_json::Value| {
+            sandbox.dumps().join(name.as_str().unwrap()).metadata().is_ok_and(|file| file.len() == SIZE)
+        };
+        names.iter().filter(whole).count() == FILES && record["failed"] == serde_json::json!([])
+    };
+    common::wait_until("all to be copied", copied);
+    assert_eq!(monitor.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_at_once_is_left_out() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let path = sandbox.path().join("leased.log");
+    write(&path, "whose\n").unwrap();
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    // SAFETY: integers only. Who opens the file waits for the lease's holder, who is told by SIGIO, and 45 s for one who does
+    // not care (fcntl(2)).
+    unsafe {
+        libc::signal(libc::SIGIO, libc::SIG_IGN);
+        assert_eq!(libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK), 0);
+    }
+    let peer = peer(&sandbox, 10_000);
+    attach(&peer, &path);
+    let start = Instant::now();
+    dump(&peer);
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    let record = sandbox.only_record();
+    assert!(record["failed"][0].as_str().is_some_and(|failed| failed.contains("leased.log")), "{record}");
+    assert_eq!(monitor.complaints(), Vec::<String>::new());
 }

@@ -48,6 +48,18 @@ fn the_dump_callback_of_a_death_gets_the_record_alone() {
 }
 
 #[test]
+fn a_thread_that_could_not_stop_is_let_go_before_the_dump_callback_ends() {
+    let sandbox = Sandbox::new();
+    let host = Host::build("vforks.c", "vforks", &[]);
+    let mut command = std::process::Command::new(&host.path);
+    let ended = Running::start(command.arg(sandbox.dumps())).end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.said("callback "), "goes on", "{ended:?}");
+    let record = sandbox.only_record();
+    assert!(record["failed"].to_string().contains("1 did not stop"), "{record}");
+}
+
+#[test]
 fn the_crash_callback_is_called_in_the_crashing_thread_and_may_veto() {
     let sandbox = Sandbox::new();
     let ended = run(&sandbox, "callback");
@@ -58,6 +70,14 @@ fn the_crash_callback_is_called_in_the_crashing_thread_and_may_veto() {
     let ended = run(&sandbox, "veto");
     assert_eq!((ended.signal(), ended.output.ends_with("called to veto\n")), (Some(libc::SIGSEGV), true), "{ended:?}");
     assert_eq!(sandbox.dump_files().len(), 0);
+}
+
+#[test]
+fn a_fault_that_would_not_come_again_ends_the_process_all_the_same() {
+    let sandbox = Sandbox::new();
+    let ended = run(&sandbox, "mend");
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    sandbox.only_dump();
 }
 
 #[test]

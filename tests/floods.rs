@@ -3,7 +3,8 @@
 mod common;
 
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use common::peer::{self, Peer, frame, numbers, string};
 use common::{Host, Monitor, Sandbox};
@@ -126,4 +127,47 @@ fn a_peer_that_adds_more_than_the_limits_allow_loses_its_connection() {
         assert_eq!(monitor.complaints().len(), number + 1, "one line each: {:?}", monitor.complaints());
     }
     monitor.assert_serves(&sandbox);
+}
+
+#[test]
+fn connections_made_without_end_keep_out_nobody() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let (made, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let _ = Peer::try_connect(&sandbox.socket());
+                    made.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        common::wait_until("a flood", || made.load(Ordering::Relaxed) > 20_000);
+        let served = std::panic::catch_unwind(|| (0..3).for_each(|_| monitor.assert_serves(&sandbox)));
+        done.store(true, Ordering::Relaxed);
+        served.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+}
+
+#[test]
+fn hosts_that_do_not_end_after_their_crash_keep_nobody_waiting() {
+    /// The monitor waits as long for a crashed host's end.
+    const HOST_END: Duration = Duration::from_secs(3);
+    /// As many dumps are written at a time.
+    const DUMPERS: usize = 8;
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let log = sandbox.path().join("server.log");
+    std::fs::write(&log, "a line\n").unwrap();
+    let peers: Vec<Peer> = (0..DUMPERS).map(|_| Peer::connect(&sandbox.socket())).collect();
+    peers[0].send(&frame(peer::ATTACHMENT, &string(log.as_os_str().as_encoded_bytes()))).unwrap();
+    assert!(peers[0].is_served());
+    let start = Instant::now();
+    for peer in &peers {
+        peer.send(&frame(peer::CRASH, peer::crash_context(std::process::id(), 0).as_bytes())).unwrap();
+        assert_eq!(peer.receive(), Some(frame(peer::CRASH_ACK, &[])));
+    }
+    monitor.assert_serves(&sandbox);
+    assert!(start.elapsed() < HOST_END, "{:?}", start.elapsed());
 }

@@ -6,6 +6,7 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use common::peer::{self, Peer, frame, hello, numbers, string};
 use common::{Host, Monitor, Sandbox};
@@ -35,6 +36,13 @@ fn a_process_of_another_user_is_refused() {
     let complaints = monitor.complaints();
     assert!(complaints.len() == 1 && complaints[0].contains("of user 65534"), "{complaints:?}");
     monitor.assert_serves(&sandbox);
+}
+
+/// A good hello but for a deadline in milliseconds that no host can have.
+fn hello_with_deadline(milliseconds: u32) -> Vec<u8> {
+    let mut hello = hello(1, b"/d", b"app");
+    hello[16..20].copy_from_slice(&milliseconds.to_ne_bytes());
+    hello
 }
 
 /// Messages that no host sends, and a word of what the log says of each.
@@ -73,6 +81,8 @@ fn bad_messages() -> Vec<(Vec<u8>, &'static str)> {
         (frame(peer::HELLO, &hello(1, b"/d\0", b"app")), "kind 5 is malformed"),
         (frame(peer::HELLO, &hello(1, b"/d", b"../../etc/cron.d/app")), "kind 5 is malformed"),
         (frame(peer::HELLO, &hello(1, b"/d", b"\xff")), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello_with_deadline(99)), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello_with_deadline(600_001)), "kind 5 is malformed"),
         (frame(peer::DUMP, &[0; 4]), "kind 8 is malformed"),
         (frame(peer::DUMPED, &[]), "unknown kind 9"),
         (frame(peer::ANNOTATION, &string(b"\xff")), "kind 10 is malformed"),
@@ -130,6 +140,24 @@ fn what_a_peer_says_makes_no_lines_of_its_own_in_the_log() {
     assert!(peer.receive().is_some_and(|answer| answer[..4] == peer::DUMPED.to_ne_bytes()));
     assert!(monitor.log().contains("all is lost"), "{}", monitor.log());
     assert_eq!(monitor.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_peer_learns_nothing_of_another_process_by_blaming_its_thread() {
+    let sandbox = Sandbox::new();
+    let _monitor = Monitor::start(&sandbox);
+    let mut other = Host::c().start(&sandbox, &["wait", "segv"]);
+    other.wait_for("ready");
+    let impostor = Host::build("impostor.c", "impostor", &[]);
+    let asked = Command::new(&impostor.path).arg(sandbox.socket()).arg(other.pid().to_string()).status().unwrap();
+    assert!(asked.success(), "{asked}");
+    let record = sandbox.only_record().to_string();
+    let others = Host::c().path.display().to_string();
+    assert!(!record.contains(&others), "{record}");
+    for path in sandbox.dump_files() {
+        let dump = std::fs::read(&path).unwrap();
+        assert!(!dump.windows(others.len()).any(|bytes| bytes == others.as_bytes()), "{}", path.display());
+    }
 }
 
 #[test]

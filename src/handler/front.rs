@@ -82,12 +82,17 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
     match claim::claim() {
         Claim::First => {
             let before = Dispositions::current();
+            let no_one_in_front = signals::is_called_by_kernel(signal, handle);
             if !frozen.callback.is_some_and(|callback| callback.vetoes(signal, info, context)) {
                 pass_on::to(INNER.load(Ordering::SeqCst), signal, info, context);
             }
             // After the report crash-handler has put back what it saved. That is not always what belongs there:
             // somebody may have set another handler since, who then keeps it.
             before.restore(handle, &after);
+            if no_one_in_front {
+                // What has faulted may work by now, by another thread's doing, and would then not come again by itself.
+                let _ = signals::queue(signal, info);
+            }
             come_again(signal, info, context);
             claim::reported();
         }

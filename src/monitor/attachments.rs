@@ -1,9 +1,11 @@
 //! Files that a host wants kept with its dump.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Take};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::dump_file::NewFile;
 use crate::limits;
@@ -11,11 +13,16 @@ use crate::limits;
 /// Names that a copy must not have, since the dump and the record have them.
 const TAKEN: [&str; 2] = ["dmp", "json"];
 
+/// Copied between looks at the clock.
+const CHUNK: u64 = 1024 * 1024;
+
 /// The attachments of one dump, copied to `<stem>.<name>` in the dump directory.
 pub(super) struct Attachments {
     all: Vec<Attachment>,
     directory: PathBuf,
     stem: String,
+    /// Whether there was no time to copy everything.
+    unfinished: bool,
 }
 
 struct Attachment {
@@ -29,24 +36,30 @@ struct Attachment {
 }
 
 impl Attachments {
-    /// Copies the files as they are now.
-    pub(super) fn copy(files: &BTreeSet<PathBuf>, directory: &Path, stem: &str) -> Self {
+    /// Copies the files as they are now, or as much as can be until `deadline`.
+    pub(super) fn copy(files: &BTreeSet<PathBuf>, directory: &Path, stem: &str, deadline: Instant) -> Self {
         let one = |path: &PathBuf| Attachment { path: path.clone(), source: None, copy: None, failure: None };
         let all = files.iter().map(one).collect();
-        let mut attachments = Self { all, directory: directory.to_owned(), stem: stem.to_owned() };
-        attachments.copy_what_is_new();
+        let mut attachments = Self { all, directory: directory.to_owned(), stem: stem.to_owned(), unfinished: false };
+        attachments.copy_what_is_new(Some(deadline));
         attachments
     }
 
-    /// Copies what the files have got since, and those that were not there or empty before.
-    pub(super) fn copy_what_is_new(&mut self) {
+    /// Copies what the files have got since, what there was no time for, and files that were not there or empty before.
+    pub(super) fn copy_what_is_new(&mut self, deadline: Option<Instant>) {
+        self.unfinished = false;
         for at in 0..self.all.len() {
             let names: Vec<String> = self.names().collect();
             let free =
                 |name: &String| !TAKEN.contains(&name.as_str()) && !names.contains(&format!("{}.{name}", self.stem));
-            let copied = self.all[at].copy_what_is_new(&self.directory, &self.stem, free);
+            let copied = self.all[at].copy_what_is_new(&self.directory, &self.stem, deadline, free);
+            self.unfinished |= matches!(copied, Ok(false));
             self.all[at].failure = copied.err().map(|error| error.to_string());
         }
+    }
+
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -66,32 +79,56 @@ impl Attachments {
 }
 
 impl Attachment {
-    fn copy_what_is_new(&mut self, directory: &Path, stem: &str, free: impl Fn(&String) -> bool) -> io::Result<()> {
+    /// Says whether there was time for everything.
+    fn copy_what_is_new(
+        &mut self,
+        directory: &Path,
+        stem: &str,
+        deadline: Option<Instant>,
+        free: impl Fn(&String) -> bool,
+    ) -> io::Result<bool> {
         let (source, name) = match &mut self.source {
             Some(source) => source,
             None => self.source.insert((open(&self.path)?, name(&self.path)?)),
         };
         if let Some((copy, _)) = &mut self.copy {
-            io::copy(source, copy)?;
-            return Ok(());
+            return Ok(copy_until(deadline, source, copy)?.1);
         }
         let mut new = NewFile::create(directory, stem)?;
-        if io::copy(source, &mut new.file)? > 0 {
+        let (copied, finished) = copy_until(deadline, source, &mut new.file)?;
+        if copied > 0 {
             let numbered = (2..=limits::ATTACHMENTS + TAKEN.len()).map(|number| format!("{number}.{name}"));
             let free_name = std::iter::once(name.clone()).chain(numbered).find(free);
             let (copy, path) = new.publish(free_name.as_ref().unwrap_or(name))?;
             self.copy = Some((copy, path.file_name().unwrap_or_default().to_string_lossy().into_owned()));
         }
-        Ok(())
+        Ok(finished)
     }
 }
 
-fn open(path: &Path) -> io::Result<Take<File>> {
-    // Looked at first: to open a pipe or a device may block.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+/// Copies to the end or until the deadline; says how much, and whether that was everything.
+fn copy_until(deadline: Option<Instant>, source: &mut Take<File>, copy: &mut File) -> io::Result<(u64, bool)> {
+    let mut copied = 0;
+    while deadline.is_none_or(|deadline| Instant::now() < deadline) {
+        match io::copy(&mut source.take(CHUNK), copy)? {
+            0 => return Ok((copied, true)),
+            more => copied += more,
+        }
     }
-    Ok(File::open(path)?.take(limits::ATTACHMENT_BYTES))
+    Ok((copied, false))
+}
+
+fn open(path: &Path) -> io::Result<Take<File>> {
+    // Looked at first: to open a device may do something. Then once more, since it may be another one by then; to open a
+    // pipe or a file that somebody has a lease on would wait, and so would reading some files of the kernel's.
+    let regular = |file: io::Result<Metadata>| match file?.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::other("it is not a regular file")),
+    };
+    regular(path.metadata())?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    regular(file.metadata())?;
+    Ok(file.take(limits::ATTACHMENT_BYTES))
 }
 
 /// The file's name. Of one that is given as a descriptor, `/proc/PID/fd/N`, the name of what is open there, which may have

@@ -7,6 +7,7 @@ use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use rustix::time::Timespec;
 
 use super::dumper::{Cause, Job, Work};
+use super::endpoint;
 use super::event_loop::{Monitor, Token};
 use super::extras::Extras;
 use super::hosts::Host;
@@ -44,10 +45,11 @@ fn is_open(socket: &OwnedFd) -> bool {
 }
 
 impl Monitor {
-    /// Takes in everybody who waits; says whether anybody did.
-    pub(super) fn accept_all(&mut self, listener: &OwnedFd) -> bool {
+    /// Takes in those who wait, up to a number; says whether anybody did. Bounded: who connects again and again is not to
+    /// keep the others from being served.
+    pub(super) fn accept_waiting(&mut self, listener: &OwnedFd, at_most: usize) -> bool {
         let mut accepted = false;
-        loop {
+        for _ in 0..at_most {
             match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok(socket) => {
                     accepted = true;
@@ -61,6 +63,7 @@ impl Monitor {
                 }
             }
         }
+        accepted
     }
 
     fn admit(&mut self, socket: OwnedFd) {
@@ -134,7 +137,7 @@ impl Monitor {
             return;
         }
         // On one that waits to be accepted it may have said something too.
-        self.accept_waiting();
+        self.accept(endpoint::BACKLOG as usize);
         let others = self.sessions.iter().filter(|(id, session)| session.pid == pid && Some(**id) != but);
         for id in others.map(|(id, _)| *id).collect::<Vec<_>>() {
             // Bounded: one that never falls silent is not to keep the others from being served.

@@ -78,7 +78,7 @@ impl Dumper {
             Err(errno) => return Err(Box::new((job, errno.into()))),
         };
         let forked = process::fork(monitors_own, || {
-            report::write(&job, |outcome| {
+            report::write(&job, report::HOST_END, |outcome| {
                 // The monitor may be gone: the files are there all the same.
                 let _ = rustix::io::write(&write, &encode(outcome));
                 // Other dumps, for which hosts wait, go before what is left to do for this one.
@@ -127,12 +127,18 @@ impl Dumper {
 }
 
 /// Writes in this process: where no child can be had (RLIMIT_NPROC), a dump that holds up the others is better than none.
-pub(super) fn write_here(job: &Job) -> Result<PathBuf, String> {
-    let mut written = Err("the dumper panicked".to_owned());
-    let writing = AssertUnwindSafe(|| report::write(job, |outcome| written = outcome.map(Path::to_owned)));
+/// `tell` is called once, as soon as the host need not wait any longer; its end is not waited for.
+pub(super) fn write_here(job: &Job, mut tell: impl FnMut(Result<PathBuf, String>)) {
+    let mut told = false;
+    let visible = |outcome: Result<&Path, String>| {
+        told = true;
+        tell(outcome.map(Path::to_owned));
+    };
     // A panic has been told on standard error.
-    let _ = catch_unwind(writing);
-    written
+    let _ = catch_unwind(AssertUnwindSafe(|| report::write(job, Duration::ZERO, visible)));
+    if !told {
+        tell(Err("the dumper panicked".to_owned()));
+    }
 }
 
 fn encode(result: Result<&Path, String>) -> Vec<u8> {

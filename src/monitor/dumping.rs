@@ -1,5 +1,6 @@
 //! The children that write dumps: a bounded number at a time, each with a deadline.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,12 +14,15 @@ use crate::wire::{self, Payload};
 /// How long a dumper may take after the host has gone on: forcing files to the disk, and the program's own callback.
 const AFTERWARDS: Duration = Duration::from_secs(600);
 
-/// Dumps written at a time; further ones wait for their turn.
+/// Dumps written at a time, with hosts that wait for them; further ones wait for their turn.
 const DUMPERS_MAX: usize = 8;
+/// Dumpers alive, with those that have only their own things left to do, which may take long. Each has a descriptor of ours.
+const ALIVE_MAX: usize = 24;
 
 impl Monitor {
     pub(super) fn start_dumpers(&mut self) {
-        while self.dumpers.len() < DUMPERS_MAX {
+        let awaited = |dumpers: &BTreeMap<u64, Dumper>| dumpers.values().filter(|dumper| !dumper.acked).count();
+        while self.dumpers.len() < ALIVE_MAX && awaited(&self.dumpers) < DUMPERS_MAX {
             let Some(job) = self.queue.pop_front() else { return };
             match Dumper::start(job, &self.own_descriptors()) {
                 Ok(dumper) => {
@@ -29,11 +33,12 @@ impl Monitor {
                 Err(failed) => {
                     let (job, error) = *failed;
                     log::warn!("process {}: cannot start a dumper ({error}): writing here", job.pid);
-                    let outcome = dumper::write_here(&job);
-                    if let Err(reason) = &outcome {
-                        log::error!("process {}: {reason}", job.pid);
-                    }
-                    self.acknowledge(&job, &outcome);
+                    dumper::write_here(&job, |outcome| {
+                        if let Err(reason) = &outcome {
+                            log::error!("process {}: {reason}", job.pid);
+                        }
+                        self.acknowledge(&job, &outcome);
+                    });
                 }
             }
         }

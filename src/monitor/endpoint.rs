@@ -17,7 +17,7 @@ use crate::status::CM_ERR_SOCKET;
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
 
 /// Connections that wait to be accepted; the kernel caps it at net.core.somaxconn.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 /// How long a monitor that starts waits for one that is there to take its connection. One that does not is stopped or
 /// overloaded, but it is there.
 const PROBE: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::Options;
 use super::connections;
 use super::dumper::{Dumper, Job};
-use super::endpoint::Endpoint;
+use super::endpoint::{self, Endpoint};
 use super::hosts::Hosts;
 use super::retention::Limits;
 use super::session::{Description, Session};
@@ -20,6 +20,8 @@ use crate::wire::{self, Contents};
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 64;
+/// Connections accepted for one event. Fewer than events, among which are the ends of those accepted before.
+const ACCEPTED_AT_ONCE: usize = 16;
 
 /// Serves until the last host has gone and its dump is written.
 pub(super) fn serve(endpoint: Endpoint, starter: Option<OwnedFd>, options: &Options) -> Result<()> {
@@ -159,14 +161,15 @@ impl Monitor {
             return false;
         }
         if let Some(endpoint) = self.endpoint.take() {
-            self.endpoint = endpoint.release(|listener| !self.draining && self.accept_all(listener));
+            self.endpoint = endpoint
+                .release(|listener| !self.draining && self.accept_waiting(listener, endpoint::BACKLOG as usize));
         }
         self.endpoint.is_none()
     }
 
     fn dispatch(&mut self, token: Token) {
         match token {
-            Token::Listener => self.accept_waiting(),
+            Token::Listener => self.accept(ACCEPTED_AT_ONCE),
             Token::Termination => {
                 let _ = rustix::io::read(&self.termination, &mut [0_u8; 128]);
                 log::info!("SIGTERM: ending once the dumps in progress are written");
@@ -179,10 +182,10 @@ impl Monitor {
         }
     }
 
-    /// Takes in everybody who waits to be.
-    pub(super) fn accept_waiting(&mut self) {
+    /// Takes in those who wait to be, up to a number.
+    pub(super) fn accept(&mut self, at_most: usize) {
         if let Some(endpoint) = self.endpoint.take() {
-            self.accept_all(&endpoint.listener);
+            self.accept_waiting(&endpoint.listener, at_most);
             self.endpoint = Some(endpoint);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::time::ClockId;
@@ -16,7 +17,7 @@ pub(super) struct ProcessInfo {
 }
 
 impl ProcessInfo {
-    /// `tid` is a thread that is there, see [`shown_by`].
+    /// `tid` is a thread of it that is there, see [`shown_by`].
     pub(super) fn read(pid: i32, tid: i32) -> Self {
         let shown_by = shown_by(pid, tid);
         let executable = std::fs::read_link(format!("/proc/{shown_by}/exe")).ok();
@@ -58,9 +59,11 @@ pub(super) fn stat_field(pid: i32, number: usize) -> Option<String> {
 }
 
 /// The id under which /proc shows what the threads of a process share: the process's own; where its main thread has ended
-/// by pthread_exit(3) and shows nothing of it any more, that of another thread.
+/// by pthread_exit(3) and shows nothing of it any more, that of another of its threads. `other` is what a host says of
+/// itself, and may be no thread of it: then it would be shown what another process has, which it may not be allowed to see.
 pub(super) fn shown_by(pid: i32, other: i32) -> i32 {
-    if stat_field(pid, 3).as_deref() == Some("Z") { other } else { pid }
+    let is_zombie = stat_field(pid, 3).as_deref() == Some("Z");
+    if is_zombie && Path::new(&format!("/proc/{pid}/task/{other}")).exists() { other } else { pid }
 }
 
 /// How a process ended that has not been waited for yet: its wait status. The kernel shows it to the process's own

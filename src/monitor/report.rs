@@ -15,22 +15,23 @@ use super::record::{self, Dumped};
 use super::session::Description;
 use super::{callbacks, retention};
 use crate::sys::process;
+use crate::sys::signals::AllBlocked;
 
 type Outcome = Result<(File, PathBuf), String>;
 
 /// How long a crashed host's end is waited for, before its attachments are looked at for the last time: it has been told to
 /// go on, and the handlers that were there before ours may have something to write.
-const HOST_END: Duration = Duration::from_secs(3);
+pub(super) const HOST_END: Duration = Duration::from_secs(3);
 
 /// Writes what the job asks for. `visible` is told the path, or why there is nothing, as soon as everything has its name
-/// and the host goes on; then come last words of a crashed host, the files are forced to the disk, old ones removed, and
-/// the program's own callback called.
-pub(super) fn write(job: &Job, visible: impl FnOnce(Result<&Path, String>)) {
+/// and the host goes on; then come last words of a crashed host, whose end is waited for `host_end` at most, the files are
+/// forced to the disk, old ones removed, and the program's own callback called.
+pub(super) fn write(job: &Job, host_end: Duration, visible: impl FnOnce(Result<&Path, String>)) {
     let Description { dump_dir, app_name, retention, .. } = &job.description;
     let stem = dump_file::stem(app_name, job.pid);
     let (dump, record) = match &job.work {
         Work::Dump { tid, cause, .. } => {
-            let (dump, record) = dump_and_record(job, *tid, cause, &stem, visible);
+            let (dump, record) = dump_and_record(job, *tid, cause, &stem, host_end, visible);
             (Some(dump), record)
         }
         Work::Lost { tid, cause, dumper, reason, .. } => {
@@ -78,14 +79,17 @@ fn dump_and_record(
     tid: i32,
     cause: &Cause,
     stem: &str,
+    host_end: Duration,
     visible: impl FnOnce(Result<&Path, String>),
 ) -> (Outcome, Outcome) {
+    // The host waits for the copies too, but not until its deadline.
+    let copied_by = Instant::now() + job.description.deadline / 2;
     let directory = &job.description.dump_dir;
     let pidfd = process::pidfd(job.pid);
     let subject = subject(job, tid, cause);
     let dumped = write_dump(job, tid, cause, stem);
     let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
-    let mut attachments = Attachments::copy(&job.extras.attachments, directory, &stem);
+    let mut attachments = Attachments::copy(&job.extras.attachments, directory, &stem, copied_by);
     let dump = match &dumped {
         Ok(WrittenDump { path, made, took, .. }) => {
             Ok(Dumped { file_name: name(path.file_name()), made, writing: *took })
@@ -102,9 +106,12 @@ fn dump_and_record(
     let dump = dumped.map(|dumped| (dumped.file, dumped.path));
     tell(visible, &dump);
 
-    if let (Cause::Crash(_), Some(pidfd), false) = (cause, pidfd, attachments.is_empty()) {
-        process::wait_for_end(&pidfd, HOST_END);
-        attachments.copy_what_is_new();
+    let may_grow = matches!(cause, Cause::Crash(_)) && !attachments.is_empty();
+    if let (true, Some(pidfd)) = (may_grow, pidfd) {
+        process::wait_for_end(&pidfd, host_end);
+    }
+    if may_grow || attachments.is_unfinished() {
+        attachments.copy_what_is_new(None);
         let now = record::with_attachments(description, &attachments);
         if let Some(path) = record.as_ref().ok().map(|(_, path)| path.clone()).filter(|_| now != with_attachments) {
             record = replace_record(&path, &stem, &now);
@@ -127,15 +134,34 @@ fn write_dump(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<WrittenD
         Cause::Request(_) | Cause::Hang(_) => None,
     };
     let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
-    let mut made = dump::make(&Subject { pid: job.pid, tid, context, extras: &job.extras, contents: *contents })?;
-    if context.is_none() {
-        // It lives on, and everything is read; a crashed one has nothing to do but wait.
-        made.release();
-    }
+    let (pid, extras, contents) = (job.pid, &job.extras, *contents);
+    let made = match context {
+        // It has nothing to do but wait.
+        Some(_) => dump::make(&Subject { pid, tid, context, extras, contents })?,
+        None => in_a_thread(|| {
+            let mut made = dump::make(&Subject { pid, tid, context: None, extras, contents })?;
+            made.release();
+            Ok(made)
+        })?,
+    };
     let start = Instant::now();
     new.file.write_all(&made.bytes).map_err(|error| at("cannot write the dump", dump_dir, &error))?;
     let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", dump_dir, &error))?;
     Ok(WrittenDump { made, file, path, took: start.elapsed() })
+}
+
+/// Dumps a process that lives on in a thread of its own: one of the process's threads that has not stopped in time, for being
+/// in vfork(2), say, cannot be let go. It would stop later and stay so as long as its tracer is there, which is a thread too.
+fn in_a_thread(make: impl Fn() -> Result<dump::Made, String> + Sync) -> Result<dump::Made, String> {
+    // SIGCHLD, which that thread waits for, is not to come to this one, where it is lost.
+    let _blocked = AllBlocked::new();
+    std::thread::scope(|scope| {
+        match std::thread::Builder::new().spawn_scoped(scope, &make) {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // Where no thread can be had (RLIMIT_NPROC).
+            Err(_) => make(),
+        }
+    })
 }
 
 fn write_record(directory: &Path, stem: &str, record: &serde_json::Value) -> Outcome {

@@ -10,6 +10,7 @@ use minidump_writer::crash_context::CrashContext;
 
 use super::extras::Extra;
 use super::retention::Limits;
+use crate::config;
 use crate::limits;
 use crate::wire::{self, Contents, Hello, Malformed, Reader, Role, Verdict};
 
@@ -151,7 +152,8 @@ fn hello(payload: &[u8]) -> Option<Action> {
         let reason = format!("host speaks protocol version {version}, we speak {}", wire::PROTOCOL_VERSION);
         return Some(Action::Refuse(wire::welcome(Verdict::WrongVersion).to_vec(), reason));
     }
-    let hello = Hello::parse(payload)?;
+    // A dumper may take until the deadline, and keeps others waiting.
+    let hello = Hello::parse(payload).filter(|hello| config::DEADLINE_MS_RANGE.contains(&hello.deadline_ms))?;
     let description = Description {
         dump_dir: PathBuf::from(OsStr::from_bytes(hello.dump_dir)),
         app_name: hello.app_name.to_owned(),

@@ -84,6 +84,17 @@ pub(crate) fn is_handled_by(signal: i32, handler: Handler) -> bool {
     get(signal).sa_sigaction == handler as *const () as usize
 }
 
+/// Whether the kernel calls `handler` for `signal`. sigaction(2) may say so of one that another calls: libjsig, which chains
+/// handlers behind a Java machine's, has a sigaction of its own.
+pub(crate) fn is_called_by_kernel(signal: i32, handler: Handler) -> bool {
+    // The kernel's own structure: handler, flags, restorer, mask (include/linux/signal_types.h).
+    let mut action = [0_usize; 4];
+    let none = ptr::null::<libc::c_void>();
+    // SAFETY: room for the structure, whose mask is a word long.
+    let result = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, none, action.as_mut_ptr(), size_of::<Mask>()) };
+    result == 0 && action[0] == handler as *const () as usize
+}
+
 /// Makes `handler` the handler of all crash signals: on the alternate stack, with siginfo, and with all signals blocked
 /// while it runs: no other handler of the host is to run in a thread that has crashed.
 pub(crate) fn handle_crash_signals(handler: Handler) -> SysResult<()> {
@@ -105,7 +116,8 @@ const WITHOUT_INSTRUCTION: [(i32, i32); 2] = [(libc::SIGBUS, libc::BUS_MCEERR_AO
 /// lets a process send itself any `si_code`).
 ///
 /// A fault is not queued: it comes again by itself, from the instruction that faulted. A handler in front of ours that
-/// calls ours may have unblocked the signal (HotSpot's has), and would be interrupted by it, somewhere else.
+/// calls ours may have unblocked the signal (HotSpot's has), and would be interrupted by it, somewhere else. Where there is
+/// none, [`queue`] can be used.
 pub(crate) fn queue_again(signal: i32, info: *const libc::siginfo_t) -> SysResult<()> {
     // SAFETY: `info` is the siginfo of the signal being handled.
     let code = unsafe { (*info).si_code };
@@ -113,6 +125,11 @@ pub(crate) fn queue_again(signal: i32, info: *const libc::siginfo_t) -> SysResul
     if fault && !WITHOUT_INSTRUCTION.contains(&(signal, code)) {
         return Ok(());
     }
+    queue(signal, info)
+}
+
+/// As [`queue_again`], also a fault.
+pub(crate) fn queue(signal: i32, info: *const libc::siginfo_t) -> SysResult<()> {
     // SAFETY: `info` is the siginfo of the signal being handled, which the kernel only reads.
     let result = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, raw::getpid(), raw::gettid(), signal, info) };
     if result != 0 { Err(Errno(raw::errno())) } else { Ok(()) }

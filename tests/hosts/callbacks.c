@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,6 +31,15 @@ static int32_t on_crash(int32_t signal, const void *siginfo, const void *context
     if (write(1, user_data, strlen(user_data)) < 0)
         _exit(8);
     return strstr(user_data, "veto") != NULL;
+}
+
+/* Another thread may do the same at any time: the write that has faulted works the next time. */
+static int32_t mend(int32_t signal, const void *siginfo, const void *context, void *user_data) {
+    (void)signal, (void)siginfo, (void)context, (void)user_data;
+    void *page = (void *)0xdead000;
+    if (mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != page)
+        _exit(9);
+    return 0;
 }
 
 static void check(cm_status status) {
@@ -63,6 +73,8 @@ int main(int argc, char **argv) {
         check(cm_config_set_crash_callback(config, on_crash, "called to veto\n"));
     else if (!strcmp(kind, "callback"))
         check(cm_config_set_crash_callback(config, on_crash, "called\n"));
+    else if (!strcmp(kind, "mend"))
+        check(cm_config_set_crash_callback(config, mend, NULL));
     else if (!strcmp(kind, "environment"))
         check(cm_config_set_environment(config, 1));
     else if (!strcmp(kind, "sanitize"))

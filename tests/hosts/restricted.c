@@ -152,6 +152,12 @@ int main(int argc, char **argv) {
         install();
         /* The limit counts threads. */
         start_threads(1, idle);
+    } else if (!strcmp(kind, "processes-attached")) {
+        limit(RLIMIT_NPROC, argument);
+        install();
+        start_threads(1, idle);
+        check(cm_attach_file("/proc/self/exe"));
+        check(cm_dump_now("alive"));
     } else if (!strcmp(kind, "descriptors")) {
         limit(RLIMIT_NOFILE, argument);
         install();

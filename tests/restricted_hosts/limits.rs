@@ -27,6 +27,21 @@ fn where_no_process_can_be_had_the_monitor_itself_writes() {
 }
 
 #[test]
+fn where_the_monitor_itself_writes_nobody_waits_for_a_hosts_end() {
+    if !rustix::process::geteuid().is_root() {
+        return common::skip("only root can act as a user who has no other processes");
+    }
+    let sandbox = Sandbox::new();
+    let commoner = Commoner::new(&sandbox, "attached");
+    let ended = Running::start(&mut commoner.command(&sandbox, &["processes-attached", "3"])).end();
+    assert_ended_by(&ended, libc::SIGSEGV);
+    // A dumper would wait for three seconds, after its host has been told to go on.
+    assert!(ended.took.as_secs() < 3, "{ended:?}");
+    let attached = sandbox.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "exe"));
+    assert_eq!((sandbox.dump_files().len(), attached.count()), (2, 2), "{:?}", sandbox.files());
+}
+
+#[test]
 fn where_no_monitor_can_be_started_install_says_why() {
     if !rustix::process::geteuid().is_root() {
         return common::skip("only root can act as a user who has no other processes");
