@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use common::{Dump, Ended, Host, Running, Sandbox};
+use common::{Dump, Ended, Host, Monitor, Running, Sandbox};
 use minidump::{MinidumpCrashpadInfo, MinidumpMemoryList};
 
 fn host() -> &'static Host {
@@ -129,6 +129,21 @@ fn a_silent_host_is_dumped_once_for_each_broken_promise_and_lives_on() {
     let kinds: Vec<_> = records.iter().filter_map(|record| record["kind"].as_str()).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == "hang").count(), 2, "{kinds:?}");
     assert_eq!(kinds.iter().filter(|kind| **kind == "crash").count(), 1, "{kinds:?}");
+}
+
+#[test]
+fn a_stopped_monitor_does_not_hold_up_what_a_host_tells_it() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let mut host: Running = host().start(&sandbox, &["stopped"]);
+    host.wait_for("ready");
+    common::process::signal(monitor.pid(), rustix::process::Signal::STOP);
+    host.go_on();
+    let ended = host.end();
+    common::process::signal(monitor.pid(), rustix::process::Signal::CONT);
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.said("status "), crash_monitor::CM_ERR_TIMEOUT.to_string());
+    assert!(ended.said("message ").contains("did not take a message within 1000 ms"), "{ended:?}");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use common::{Host, Sandbox};
+use common::peer::{self, Peer, frame, hello, string};
+use common::{Host, Monitor, Sandbox};
 
 /// Crashes hosts one after another under these limits; gives their pids.
 fn crash(sandbox: &Sandbox, hosts: usize, files: &str, bytes: &str) -> Vec<u32> {
@@ -103,4 +104,29 @@ fn hosts_of_one_monitor_have_their_own_limits_in_their_own_directories() {
     }
     assert_eq!(sandbox.monitor_pid(), Some(monitor.pid()));
     common::wait_until("the old ones to go", || sandbox.dump_files().len() == 1 && other.dump_files().len() == 2);
+}
+
+#[test]
+fn one_that_was_removed_while_its_host_had_not_ended_does_not_come_back() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let late = sandbox.path().join("late.log");
+    let peer = Peer::connect(&sandbox.socket());
+    let mut hello = hello(1, sandbox.dumps().as_os_str().as_encoded_bytes(), b"app");
+    hello[8..12].copy_from_slice(&1_u32.to_ne_bytes());
+    peer.send(&frame(peer::HELLO, &hello)).unwrap();
+    peer.receive().expect("a welcome");
+    peer.send(&frame(peer::ATTACHMENT, &string(late.as_os_str().as_encoded_bytes()))).unwrap();
+    assert!(peer.is_served());
+    // This process goes on after its crash, and its dumper waits for its end.
+    peer.send(&frame(peer::CRASH, peer::crash_context(std::process::id(), 0).as_bytes())).unwrap();
+    assert_eq!(peer.receive(), Some(frame(peer::CRASH_ACK, &[])));
+    let first = sandbox.only_dump().path;
+
+    let newer = Host::c().run(&sandbox, &["keep", "1", "1000000000"]);
+    common::wait_until("the first to be removed", || !first.exists());
+    std::fs::write(&late, "late\n").unwrap();
+    common::wait_until("the dumpers to end", || common::process::children(monitor.pid()).is_empty());
+    assert_eq!(pids(sandbox.dump_files()), [newer.pid]);
+    assert_eq!(pids(sandbox.record_files()), [newer.pid]);
 }

@@ -3,14 +3,15 @@
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use minidumper::{Client, SocketName};
-
 use super::{timed_out, unusable};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::status::{CM_ERR_DUMP, CM_ERR_MONITOR_VERSION};
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
 use crate::wire::{self, Hello, PROTOCOL_VERSION, Role, Verdict};
+
+/// How long a message on the control connection waits for room.
+const TELL: Duration = Duration::from_secs(1);
 
 /// A crash connection whose monitor has answered a ping.
 pub(super) struct Connection {
@@ -46,7 +47,7 @@ pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Resu
         Ok(link) => link,
         Err(Errno(libc::ENOENT)) => return Ok(None),
         Err(Errno(libc::ECONNREFUSED)) => return stale_socket(settings).map(|()| None),
-        Err(Errno(libc::ETIMEDOUT)) => return Err(timed_out(settings, "accept a connection")),
+        Err(Errno(libc::ETIMEDOUT)) => return Err(timed_out(settings, "accept a connection", settings.deadline)),
         Err(Errno(libc::EPROTOTYPE)) => return Err(unusable(settings, "something other than a monitor listens there")),
         Err(errno) => return Err(unusable(settings, errno)),
     };
@@ -83,7 +84,7 @@ fn stale_socket(settings: &Settings) -> Result<()> {
 fn shake_hands(fd: RawFd, settings: &Settings, deadline: Deadline) -> Result<bool> {
     let broken = |errno| match errno {
         Errno(libc::EPIPE | libc::ECONNRESET) => Ok(false),
-        Errno(libc::ETIMEDOUT) => Err(timed_out(settings, "answer")),
+        Errno(libc::ETIMEDOUT) => Err(timed_out(settings, "answer", settings.deadline)),
         errno => Err(unusable(settings, format_args!("talking to the monitor failed: {errno}"))),
     };
     for message in [&hello_message(settings, Role::Crash)[..], &wire::header(wire::KIND_PING, 0)] {
@@ -122,19 +123,27 @@ fn check_welcome(settings: &Settings, payload: &[u8]) -> Result<()> {
 }
 
 /// The connection of normal code, to a monitor that has just answered on the crash connection.
-pub(super) fn control(settings: &Settings) -> Result<Client> {
-    let open = || {
-        let client = Client::with_name(SocketName::from(settings.socket_path.as_path()))?;
-        // No ping: whoever listens has just answered on the crash connection.
-        client.send_message(wire::USER_HELLO, hello_payload(settings, Role::Control))?;
-        Ok(client)
-    };
-    open().map_err(|error: minidumper::Error| lost(settings, &error))
+pub(super) fn control(settings: &Settings, deadline: Deadline) -> Result<OwnedFd> {
+    let address = SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes());
+    let control = raw::connect(&address, deadline).map_err(|errno| lost(settings, errno))?;
+    // No ping: whoever listens has just answered on the crash connection.
+    tell(settings, &control, wire::USER_HELLO, &hello_payload(settings, Role::Control))?;
+    Ok(control)
+}
+
+/// Sends a user message on the control connection. It waits for room, but not long: a monitor that is stopped reads nothing
+/// any more, and the host has to go on.
+pub(super) fn tell(settings: &Settings, control: &OwnedFd, number: u32, payload: &[u8]) -> Result<()> {
+    let header = wire::header(wire::KIND_USER + number, payload.len());
+    raw::send(control.as_raw_fd(), [&header, payload], Deadline::after(TELL)).map_err(|errno| lost(settings, errno))
 }
 
 /// The error for a control connection that fails.
-pub(super) fn lost(settings: &Settings, error: &minidumper::Error) -> Error {
-    unusable(settings, format_args!("the control connection to the monitor: {error}"))
+fn lost(settings: &Settings, errno: Errno) -> Error {
+    match errno {
+        Errno(libc::ETIMEDOUT) => timed_out(settings, "take a message", TELL),
+        errno => unusable(settings, format_args!("the control connection to the monitor: {errno}")),
+    }
 }
 
 /// The error for a monitor that is gone, and is not looked for again yet.
@@ -160,7 +169,7 @@ pub(super) fn request_dump(settings: &Settings, payload: &[u8]) -> Result<()> {
         raw::receive(socket.as_raw_fd(), &mut answer, deadline)
     };
     let length = request().map_err(|errno| match errno {
-        Errno(libc::ETIMEDOUT) => timed_out(settings, "write the dump"),
+        Errno(libc::ETIMEDOUT) => timed_out(settings, "write the dump", settings.deadline),
         errno => unusable(settings, format_args!("talking to the monitor failed: {errno}")),
     })?;
     let result = wire::split(&answer, length).ok().filter(|(kind, _)| *kind == wire::KIND_USER + wire::USER_DUMPED);

@@ -9,6 +9,7 @@ mod start;
 mod telling;
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
 
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
@@ -130,13 +131,13 @@ pub fn init_thread() -> Result<()> {
 }
 
 /// The error for a monitor that does not answer in time.
-fn timed_out(settings: &Settings, what: &str) -> Error {
+fn timed_out(settings: &Settings, what: &str, within: Duration) -> Error {
     Error::new(
         CM_ERR_TIMEOUT,
         format!(
             "the monitor at {} did not {what} within {} ms: is it stopped, or overloaded?",
             settings.socket_path.display(),
-            settings.deadline.as_millis()
+            within.as_millis()
         ),
     )
 }

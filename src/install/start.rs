@@ -32,7 +32,7 @@ pub(super) fn and_connect(settings: &Settings, program: &Result<Program>, deadli
         Ok(length) => wire::parse_ready(&answer[..length]).map_err(|reason| failed(format!("failed: {reason}")))?,
         Err(Errno(libc::ETIMEDOUT)) => {
             raw::kill(pid);
-            return Err(timed_out(settings, "become ready"));
+            return Err(timed_out(settings, "become ready", settings.deadline));
         }
         Err(errno) => return Err(Error::system("cannot read the monitor's ready pipe", errno)),
     }

@@ -55,7 +55,7 @@ pub(super) fn write(job: &Job, host_end: Duration, visible: impl FnOnce(Result<&
         }
     }
     let [dump, record] = files.map(|file| file.map(|(_, path)| path));
-    if let Some(newest) = dump.as_deref().or(record.as_deref()) {
+    if let Some(newest) = dump.as_deref().or(record.as_deref()).filter(|newest| newest.exists()) {
         for removed in retention::prune(dump_dir, *retention, &name(newest.file_stem())) {
             log::info!("removed {}: more than the retention keeps", removed.display());
         }
@@ -110,7 +110,9 @@ fn dump_and_record(
     if let (true, Some(pidfd)) = (may_grow, pidfd) {
         process::wait_for_end(&pidfd, host_end);
     }
-    if may_grow || attachments.is_unfinished() {
+    // Retention may have removed it by now, in favour of newer ones.
+    let kept = dump.as_ref().or(record.as_ref()).is_ok_and(|(_, path)| path.exists());
+    if kept && (may_grow || attachments.is_unfinished()) {
         attachments.copy_what_is_new(None);
         let now = record::with_attachments(description, &attachments);
         if let Some(path) = record.as_ref().ok().map(|(_, path)| path.clone()).filter(|_| now != with_attachments) {

@@ -84,6 +84,17 @@ int main(int argc, char **argv) {
         check(cm_heartbeat_start(100));
         for (int i = 0; i < 5; i++)
             check(cm_heartbeat());
+    } else if (!strcmp(kind, "stopped")) {
+        static char value[20 * 1024 + 1];
+        memset(value, 'x', sizeof value - 1);
+        ready();
+        wait_for_line(); /* The monitor is stopped meanwhile. */
+        cm_status status = CM_OK;
+        for (int i = 0; i < 1000 && status == CM_OK; i++)
+            status = cm_set_annotation("key", value);
+        say("status %d", (int)status);
+        say("message %s", cm_last_error());
+        return 0;
     } else if (!strcmp(kind, "reconnect")) {
         ready();
         wait_for_line(); /* The monitor is killed meanwhile. */
