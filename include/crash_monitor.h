@@ -65,7 +65,8 @@ typedef int32_t cm_status;
  * A function of a program that is its own monitor, called after each report: `dump_path` is the dump's, or NULL where
  * there is none (a death, or a dump that failed), `record_path` the record's, or NULL where that failed; `user_data` what
  * was given with the function. The strings belong to the library. It runs in a process of its own, a fork of the
- * monitor that ends when it returns: it may take its time (up to ten minutes), upload the files or move them away.
+ * monitor that ends when it returns, at the lowest priority (nice(2), 19): it may take its time (up to ten minutes), upload
+ * the files or move them away.
  */
 typedef void (*cm_dump_callback)(const char *dump_path, const char *record_path, void *user_data);
 
@@ -527,7 +528,8 @@ cm_status cm_set_annotation(const char *key,
 /**
  * Has a file, such as the program's log, copied beside every later dump, as `<dump's name>.<file's name>`: as it is
  * when the dump is written; after a crash also what it gets until the process has ended, for up to 3 seconds, from the
- * handlers that were there before. At most its first 64 MiB; an empty file is left out.
+ * handlers that were there before. At most its first 64 MiB; an empty file is left out. Large files are copied on after the
+ * process was let go.
  *
  * `path`: a path in the file system's own bytes; copied, and made absolute at once. The file need not be there yet. There
  * can be 16 files; the same one twice counts once. An open file without a name on disk, such as one of

@@ -51,7 +51,8 @@ pub unsafe extern "C" fn cm_set_annotation(key: *const c_char, value: *const c_c
 
 /// Has a file, such as the program's log, copied beside every later dump, as `<dump's name>.<file's name>`: as it is
 /// when the dump is written; after a crash also what it gets until the process has ended, for up to 3 seconds, from the
-/// handlers that were there before. At most its first 64 MiB; an empty file is left out.
+/// handlers that were there before. At most its first 64 MiB; an empty file is left out. Large files are copied on after the
+/// process was let go.
 ///
 /// `path`: a path in the file system's own bytes; copied, and made absolute at once. The file need not be there yet. There
 /// can be 16 files; the same one twice counts once. An open file without a name on disk, such as one of

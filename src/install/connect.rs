@@ -3,10 +3,13 @@
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use minidumper::{Client, SocketName};
+
 use super::{timed_out, unusable};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::status::{CM_ERR_DUMP, CM_ERR_MONITOR_VERSION};
+use crate::sys::process;
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
 use crate::wire::{self, Hello, PROTOCOL_VERSION, Role, Verdict};
 
@@ -123,26 +126,26 @@ fn check_welcome(settings: &Settings, payload: &[u8]) -> Result<()> {
 }
 
 /// The connection of normal code, to a monitor that has just answered on the crash connection.
-pub(super) fn control(settings: &Settings, deadline: Deadline) -> Result<OwnedFd> {
-    let address = SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes());
-    let control = raw::connect(&address, deadline).map_err(|errno| lost(settings, errno))?;
-    // No ping: whoever listens has just answered on the crash connection.
-    tell(settings, &control, wire::USER_HELLO, &hello_payload(settings, Role::Control))?;
-    Ok(control)
-}
-
-/// Sends a user message on the control connection. It waits for room, but not long: a monitor that is stopped reads nothing
-/// any more, and the host has to go on.
-pub(super) fn tell(settings: &Settings, control: &OwnedFd, number: u32, payload: &[u8]) -> Result<()> {
-    let header = wire::header(wire::KIND_USER + number, payload.len());
-    raw::send(control.as_raw_fd(), [&header, payload], Deadline::after(TELL)).map_err(|errno| lost(settings, errno))
+pub(super) fn control(settings: &Settings) -> Result<Client> {
+    let open = || {
+        let client = Client::with_name(SocketName::from(settings.socket_path.as_path()))?;
+        // No ping: whoever listens has just answered on the crash connection.
+        client.send_message(wire::USER_HELLO, hello_payload(settings, Role::Control))?;
+        // Its socket blocks, and it keeps the descriptor to itself: a monitor that is stopped reads nothing any more, and the
+        // host has to go on.
+        process::bound_sending(&settings.socket_path, TELL);
+        Ok(client)
+    };
+    open().map_err(|error: minidumper::Error| lost(settings, &error))
 }
 
 /// The error for a control connection that fails.
-fn lost(settings: &Settings, errno: Errno) -> Error {
-    match errno {
-        Errno(libc::ETIMEDOUT) => timed_out(settings, "take a message", TELL),
-        errno => unusable(settings, format_args!("the control connection to the monitor: {errno}")),
+pub(super) fn lost(settings: &Settings, error: &minidumper::Error) -> Error {
+    match error {
+        minidumper::Error::Io(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            timed_out(settings, "take a message", TELL)
+        }
+        error => unusable(settings, format_args!("the control connection to the monitor: {error}")),
     }
 }
 

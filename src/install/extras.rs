@@ -7,7 +7,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NULL_ARGUMENT};
-use crate::sys::raw;
 use crate::wire::{self, Payload};
 
 #[derive(Default)]
@@ -118,10 +117,6 @@ fn annotation(key: &str, value: Option<&str>) -> Message {
 }
 
 fn attachment(path: &Path) -> Message {
-    // The monitor's own /proc/self is another; and so is a forked child's, which tells its monitor anew.
-    let of_ours =
-        path.strip_prefix("/proc/self").map(|rest| Path::new("/proc").join(raw::getpid().to_string()).join(rest));
-    let path = of_ours.as_deref().unwrap_or(path);
     let payload = Payload::default().string(path.as_os_str().as_encoded_bytes());
     Message { number: wire::USER_ATTACHMENT, payload: payload.0 }
 }

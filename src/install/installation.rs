@@ -18,7 +18,7 @@ use crate::wire::{self, Role};
 /// Both connections to a monitor, and nothing attached yet.
 pub(super) struct Connected {
     crash: Connection,
-    control: OwnedFd,
+    control: minidumper::Client,
     identity: FileIdentity,
     monitor: Option<Program>,
 }
@@ -33,9 +33,9 @@ impl Connected {
             Some(connection) => connection,
             None => start::and_connect(settings, &program, deadline)?,
         };
-        let control = connect::control(settings, deadline)?;
+        let control = connect::control(settings)?;
         for message in extras::all() {
-            connect::tell(settings, &control, message.number, &message.payload)?;
+            control.send_message(message.number, message.payload).map_err(|error| connect::lost(settings, &error))?;
         }
         let identity = raw::identity(crash.link.as_raw_fd())
             .map_err(|errno| Error::system("cannot examine the crash connection", errno))?;
@@ -77,7 +77,7 @@ pub(super) struct Installation {
     pub(super) heartbeat: Duration,
     /// None only while the handlers are attached anew, and after that failed.
     armed: Option<Armed>,
-    control: OwnedFd,
+    control: minidumper::Client,
     link: OwnedFd,
     identity: FileIdentity,
     /// The process that installed; a forked child inherits this structure with its parent's connections.
@@ -98,7 +98,8 @@ impl Installation {
 
     /// Sends to the monitor on the control connection.
     pub(super) fn send(&self, message: &Message) -> Result<()> {
-        connect::tell(&self.settings, &self.control, message.number, &message.payload)
+        let sent = self.control.send_message(message.number, &message.payload);
+        sent.map_err(|error| connect::lost(&self.settings, &error))
     }
 
     /// Takes the handlers away and closes the connections.

@@ -5,7 +5,6 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Take};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use super::dump_file::NewFile;
 use crate::limits;
@@ -13,15 +12,16 @@ use crate::limits;
 /// Names that a copy must not have, since the dump and the record have them.
 const TAKEN: [&str; 2] = ["dmp", "json"];
 
-/// Copied between looks at the clock.
-const CHUNK: u64 = 1024 * 1024;
+/// Of all files together, what is copied while the host waits. More could take long: the kernel holds up who writes faster
+/// than the disk.
+const WHILE_HOST_WAITS: u64 = 4 * 1024 * 1024;
 
 /// The attachments of one dump, copied to `<stem>.<name>` in the dump directory.
 pub(super) struct Attachments {
     all: Vec<Attachment>,
     directory: PathBuf,
     stem: String,
-    /// Whether there was no time to copy everything.
+    /// Whether something was left to be copied later.
     unfinished: bool,
 }
 
@@ -36,24 +36,29 @@ struct Attachment {
 }
 
 impl Attachments {
-    /// Copies the files as they are now, or as much as can be until `deadline`.
-    pub(super) fn copy(files: &BTreeSet<PathBuf>, directory: &Path, stem: &str, deadline: Instant) -> Self {
+    /// Copies the files as they are now, or as much of them as a host can wait for.
+    pub(super) fn copy(files: &BTreeSet<PathBuf>, directory: &Path, stem: &str) -> Self {
         let one = |path: &PathBuf| Attachment { path: path.clone(), source: None, copy: None, failure: None };
         let all = files.iter().map(one).collect();
         let mut attachments = Self { all, directory: directory.to_owned(), stem: stem.to_owned(), unfinished: false };
-        attachments.copy_what_is_new(Some(deadline));
+        attachments.copy_at_most(WHILE_HOST_WAITS);
         attachments
     }
 
-    /// Copies what the files have got since, what there was no time for, and files that were not there or empty before.
-    pub(super) fn copy_what_is_new(&mut self, deadline: Option<Instant>) {
+    /// Copies what the files have got since, what was left, and files that were not there or empty before.
+    pub(super) fn copy_what_is_new(&mut self) {
+        self.copy_at_most(u64::MAX);
+    }
+
+    fn copy_at_most(&mut self, mut bytes: u64) {
         self.unfinished = false;
         for at in 0..self.all.len() {
             let names: Vec<String> = self.names().collect();
             let free =
                 |name: &String| !TAKEN.contains(&name.as_str()) && !names.contains(&format!("{}.{name}", self.stem));
-            let copied = self.all[at].copy_what_is_new(&self.directory, &self.stem, deadline, free);
-            self.unfinished |= matches!(copied, Ok(false));
+            let copied = self.all[at].copy_at_most(bytes, &self.directory, &self.stem, free);
+            bytes -= copied.as_ref().map_or(0, |copied| *copied);
+            self.unfinished |= bytes == 0;
             self.all[at].failure = copied.err().map(|error| error.to_string());
         }
     }
@@ -79,43 +84,32 @@ impl Attachments {
 }
 
 impl Attachment {
-    /// Says whether there was time for everything.
-    fn copy_what_is_new(
+    /// Says how much it copied.
+    fn copy_at_most(
         &mut self,
+        bytes: u64,
         directory: &Path,
         stem: &str,
-        deadline: Option<Instant>,
         free: impl Fn(&String) -> bool,
-    ) -> io::Result<bool> {
+    ) -> io::Result<u64> {
         let (source, name) = match &mut self.source {
             Some(source) => source,
             None => self.source.insert((open(&self.path)?, name(&self.path)?)),
         };
+        let mut source = source.take(bytes);
         if let Some((copy, _)) = &mut self.copy {
-            return Ok(copy_until(deadline, source, copy)?.1);
+            return io::copy(&mut source, copy);
         }
         let mut new = NewFile::create(directory, stem)?;
-        let (copied, finished) = copy_until(deadline, source, &mut new.file)?;
+        let copied = io::copy(&mut source, &mut new.file)?;
         if copied > 0 {
             let numbered = (2..=limits::ATTACHMENTS + TAKEN.len()).map(|number| format!("{number}.{name}"));
             let free_name = std::iter::once(name.clone()).chain(numbered).find(free);
             let (copy, path) = new.publish(free_name.as_ref().unwrap_or(name))?;
             self.copy = Some((copy, path.file_name().unwrap_or_default().to_string_lossy().into_owned()));
         }
-        Ok(finished)
+        Ok(copied)
     }
-}
-
-/// Copies to the end or until the deadline; says how much, and whether that was everything.
-fn copy_until(deadline: Option<Instant>, source: &mut Take<File>, copy: &mut File) -> io::Result<(u64, bool)> {
-    let mut copied = 0;
-    while deadline.is_none_or(|deadline| Instant::now() < deadline) {
-        match io::copy(&mut source.take(CHUNK), copy)? {
-            0 => return Ok((copied, true)),
-            more => copied += more,
-        }
-    }
-    Ok((copied, false))
 }
 
 fn open(path: &Path) -> io::Result<Take<File>> {

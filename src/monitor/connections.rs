@@ -1,6 +1,7 @@
 //! Connections, and the processes behind them.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, epoll};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
@@ -228,7 +229,7 @@ impl Monitor {
         let description = host.and_then(|host| host.description.clone()).unwrap_or_else(|| self.default.clone());
         let extras = host.map(|host| host.extras.clone()).unwrap_or_default();
         let info = host.and_then(|host| host.info.clone());
-        self.queue.push_back(Job { pid, description, extras, info, work });
+        self.queue.push_back(Job { pid, description, extras, info, asked: Instant::now(), work });
     }
 
     fn end_session(&mut self, id: u64) {

@@ -27,6 +27,7 @@ pub(super) struct Job {
     pub extras: Extras,
     /// What /proc said of the host when it said hello; None for one that did not.
     pub info: Option<ProcessInfo>,
+    pub asked: Instant,
     pub work: Work,
 }
 
@@ -88,10 +89,14 @@ impl Dumper {
         });
         match forked {
             Ok(child) => {
-                // One that holds its host for longer than that wants to wait is ended, and the host goes free: stopped
-                // by its tracer, it cannot see to its own deadline.
-                let time = if matches!(job.work, Work::Dump { .. }) { job.description.deadline } else { DEADLINE };
-                Ok(Self { job, result: read, deadline: Instant::now() + time, acked: false, child })
+                // One that holds its host for longer than that wants to wait, the time in the queue included, is ended, and
+                // the host goes free: stopped by its tracer, it cannot see to its own deadline.
+                let deadline = match job.work {
+                    Work::Dump { session: Some(_), .. } => job.asked + job.description.deadline,
+                    Work::Dump { .. } => Instant::now() + job.description.deadline,
+                    _ => Instant::now() + DEADLINE,
+                };
+                Ok(Self { job, result: read, deadline, acked: false, child })
             }
             Err(error) => Err(Box::new((job, error))),
         }

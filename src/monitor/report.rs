@@ -82,14 +82,12 @@ fn dump_and_record(
     host_end: Duration,
     visible: impl FnOnce(Result<&Path, String>),
 ) -> (Outcome, Outcome) {
-    // The host waits for the copies too, but not until its deadline.
-    let copied_by = Instant::now() + job.description.deadline / 2;
     let directory = &job.description.dump_dir;
     let pidfd = process::pidfd(job.pid);
     let subject = subject(job, tid, cause);
     let dumped = write_dump(job, tid, cause, stem);
     let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
-    let mut attachments = Attachments::copy(&job.extras.attachments, directory, &stem, copied_by);
+    let mut attachments = Attachments::copy(&job.extras.attachments, directory, &stem);
     let dump = match &dumped {
         Ok(WrittenDump { path, made, took, .. }) => {
             Ok(Dumped { file_name: name(path.file_name()), made, writing: *took })
@@ -113,7 +111,7 @@ fn dump_and_record(
     // Retention may have removed it by now, in favour of newer ones.
     let kept = dump.as_ref().or(record.as_ref()).is_ok_and(|(_, path)| path.exists());
     if kept && (may_grow || attachments.is_unfinished()) {
-        attachments.copy_what_is_new(None);
+        attachments.copy_what_is_new();
         let now = record::with_attachments(description, &attachments);
         if let Some(path) = record.as_ref().ok().map(|(_, path)| path.clone()).filter(|_| now != with_attachments) {
             record = replace_record(&path, &stem, &now);

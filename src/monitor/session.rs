@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use minidump_writer::crash_context::CrashContext;
@@ -93,7 +93,7 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Act
         GOODBYE if payload.is_empty() => Ok(Action::Goodbye),
         DUMP => whole(payload, dump).ok_or(malformed),
         ANNOTATION => whole(payload, annotation).ok_or(malformed),
-        ATTACHMENT => whole(payload, attachment).ok_or(malformed),
+        ATTACHMENT => whole(payload, |rest| attachment(rest, peer)).ok_or(malformed),
         MEMORY => whole(payload, memory).ok_or(malformed),
         HEARTBEAT => whole(payload, heartbeat).ok_or(malformed),
         PID | GOODBYE => Err(malformed),
@@ -110,7 +110,7 @@ fn crash(payload: &[u8], peer: i32) -> Option<Result<Action, Bad>> {
 }
 
 /// Reads a payload with nothing left over.
-fn whole<'a>(payload: &'a [u8], read: fn(&mut Reader<'a>) -> Option<Action>) -> Option<Action> {
+fn whole<'a>(payload: &'a [u8], read: impl FnOnce(&mut Reader<'a>) -> Option<Action>) -> Option<Action> {
     let mut rest = Reader(payload);
     read(&mut rest).filter(|_| rest.is_empty())
 }
@@ -127,10 +127,13 @@ fn annotation(rest: &mut Reader<'_>) -> Option<Action> {
     Some(Action::Extra(Extra::Annotation { key, value }))
 }
 
-fn attachment(rest: &mut Reader<'_>) -> Option<Action> {
+/// What the host calls /proc/self is, seen from here, another directory: that of its pid in our name space.
+fn attachment(rest: &mut Reader<'_>, peer: i32) -> Option<Action> {
     let path = rest.string()?;
     let absolute = path.first() == Some(&b'/') && !path.contains(&0);
-    absolute.then(|| Action::Extra(Extra::Attachment(PathBuf::from(OsStr::from_bytes(path)))))
+    let path = Path::new(OsStr::from_bytes(path));
+    let of_peer = path.strip_prefix("/proc/self").map(|rest| Path::new("/proc").join(peer.to_string()).join(rest));
+    absolute.then(|| Action::Extra(Extra::Attachment(of_peer.unwrap_or_else(|_| path.to_owned()))))
 }
 
 fn memory(rest: &mut Reader<'_>) -> Option<Action> {

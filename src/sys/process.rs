@@ -1,12 +1,15 @@
 //! What the monitor needs of the kernel beyond rustix. Not for signal handlers.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
+use rustix::net::SocketAddrUnix;
+use rustix::net::sockopt::Timeout;
 
 use super::raw;
 
@@ -136,6 +139,21 @@ pub(crate) fn wait_status(pidfd: &OwnedFd) -> Option<i32> {
     // SAFETY: the request names the structure's size, and the kernel writes no more than that.
     let result = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) };
     (result == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
+}
+
+/// Bounds how long a message waits for room, on every socket of this process that is connected to `path`.
+pub(crate) fn bound_sending(path: &Path, time: Duration) {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    for fd in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok()) {
+        // SAFETY: open a moment ago; what another thread has closed since fails to be examined.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let peer = rustix::net::getpeername(fd).ok().flatten().and_then(|peer| SocketAddrUnix::try_from(peer).ok());
+        if peer.and_then(|peer| peer.path().map(|peer| peer.to_bytes() == path.as_os_str().as_encoded_bytes()))
+            == Some(true)
+        {
+            let _ = rustix::net::sockopt::set_socket_timeout(fd, Timeout::Send, Some(time));
+        }
+    }
 }
 
 /// A wait status (wait(2)) in words.
