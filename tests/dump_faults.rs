@@ -31,6 +31,29 @@ fn being_dumped(sandbox: &Sandbox, monitor: &Monitor, deadline_ms: &str) -> (Run
 }
 
 #[test]
+fn a_monitor_that_is_to_end_finishes_the_dump_in_progress() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let (host, _) = being_dumped(&sandbox, &monitor, "10000");
+    signal(monitor.pid(), Signal::TERM);
+    let ended = host.end();
+    assert_ended_by_segv(&ended);
+    sandbox.dump_of(ended.pid).check_basics(&Host::shapes().path, ended.pid);
+    common::wait_until("the monitor to end", || !process::is_alive(monitor.pid()));
+    assert!(!sandbox.socket().exists());
+}
+
+#[test]
+fn signals_of_a_terminal_do_not_end_a_monitor() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    for number in [Signal::INT, Signal::HUP, Signal::QUIT, Signal::PIPE] {
+        signal(monitor.pid(), number);
+    }
+    monitor.assert_serves(&sandbox);
+}
+
+#[test]
 fn a_thread_that_cannot_be_stopped_does_not_cost_the_dump() {
     let sandbox = Sandbox::new();
     let monitor = Monitor::start(&sandbox);
@@ -197,6 +220,23 @@ fn a_module_whose_file_was_replaced_is_listed() {
 #[test]
 fn a_module_whose_file_was_truncated_is_listed() {
     assert_plugin_listed(with_changed_module(|module| drop(std::fs::File::create(module).unwrap())));
+}
+
+#[test]
+fn a_module_whose_file_is_huge_is_listed() {
+    assert_plugin_listed(with_changed_module(|module| {
+        std::fs::File::options().write(true).open(module).unwrap().set_len(64 << 30).unwrap();
+    }));
+}
+
+/// What is mapped is the file's own pages, which change with it.
+#[test]
+fn a_module_whose_headers_are_nonsense_is_listed() {
+    assert_plugin_listed(with_changed_module(|module| {
+        let file = std::fs::File::options().write(true).open(module).unwrap();
+        // Behind the magic number: so many program headers, so far away, as the fields can say.
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 4096 - 4], 4).unwrap();
+    }));
 }
 
 fn assert_plugin_listed(modules: Vec<String>) {

@@ -147,6 +147,31 @@ fn a_stopped_monitor_does_not_hold_up_what_a_host_tells_it() {
 }
 
 #[test]
+fn a_monitor_that_cannot_be_replaced_is_looked_for_after_ever_longer_pauses() {
+    let sandbox = Sandbox::new();
+    // The only one there is, as long as it is there.
+    let program = sandbox.path().join("crash-monitor");
+    std::fs::copy(Monitor::program(), &program).unwrap();
+    let mut command = host().command(&sandbox, &["no-monitor"]);
+    let mut host = Running::start(command.env("CRASH_MONITOR_PATH", &program));
+    host.wait_for("ready");
+    let monitor = sandbox.monitor_pid().expect("a monitor");
+    std::fs::remove_file(&program).unwrap();
+    common::process::signal(monitor, rustix::process::Signal::KILL);
+    common::wait_until("the monitor to be gone", || !common::process::is_alive(monitor));
+    host.go_on();
+    let ended = host.end();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let pauses: Vec<u32> =
+        ended.output.lines().filter_map(|line| line.strip_prefix("pause ")?.split_once(' ')?.1.parse().ok()).collect();
+    // 100 ms, 200 ms, 400 ms, of which a little has passed when the next call asks; on a busy machine more than a little.
+    assert!(pauses.iter().any(|pause| *pause <= 100), "{pauses:?}");
+    assert!(pauses.iter().any(|pause| *pause > 200), "{pauses:?}");
+    let attempts = ended.output.matches("failed ").count();
+    assert!((3..6).contains(&attempts), "looked for once before each pause: {ended:?}");
+}
+
+#[test]
 fn a_new_monitor_is_told_everything() {
     let sandbox = Sandbox::new();
     let mut host: Running = host().start(&sandbox, &["reconnect"]);

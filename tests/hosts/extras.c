@@ -95,6 +95,20 @@ int main(int argc, char **argv) {
         say("status %d", (int)status);
         say("message %s", cm_last_error());
         return 0;
+    } else if (!strcmp(kind, "no-monitor")) {
+        ready();
+        wait_for_line(); /* The monitor is killed meanwhile, and there is none to be started. */
+        for (int longest = 0, now; longest < 300;) {
+            cm_status status = cm_set_annotation("key", "value");
+            const char *again = strstr(cm_last_error(), "tried again in ");
+            if (!again) {
+                say("failed %d", (int)status);
+            } else if (sscanf(again, "tried again in %d", &now) == 1 && now > longest) {
+                say("pause %d %d", (int)status, now);
+                longest = now;
+            }
+        }
+        return 0;
     } else if (!strcmp(kind, "reconnect")) {
         ready();
         wait_for_line(); /* The monitor is killed meanwhile. */
