@@ -1,42 +1,21 @@
-//! Connections, and the processes behind them.
+//! What is said on connections, and what becomes of the processes behind them.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, epoll};
-use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::net::{RecvFlags, SendFlags};
 use rustix::time::Timespec;
 
 use super::dumper::{Cause, Job, Work};
 use super::endpoint;
-use super::event_loop::{Monitor, Token};
-use super::extras::Extras;
-use super::hosts::Host;
+use super::event_loop::Monitor;
 use super::process_info::{self, ProcessInfo};
-use super::session::{self, Action, Session};
-use crate::sys::{process, raw};
-
-/// Connections served at a time; one more is closed at once. Fewer where the process may not open that many files.
-const SESSIONS_MAX: usize = 1024;
-/// At least the two of one host, with what is kept to spare.
-const SESSIONS_MIN: usize = 2;
-/// Descriptors kept for everything but connections: epoll, listener, signals, log, standard ones, dumpers' pipes.
-const DESCRIPTORS_KEPT: usize = 32;
+use super::session::{self, Action};
+use crate::sys::process;
 
 /// Messages taken from each of a host's other connections before it is dumped.
 const HEARD_OUT_MAX: usize = 1024;
-
-/// How many connections fit. A monitor without a descriptor left could not accept one more to close it, of which epoll
-/// would tell it over and over, nor start a dumper.
-pub(super) fn sessions_max() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok();
-    let descriptors = if raised { limit.maximum } else { limit.current };
-    // A connection has a socket and, where it is its host's first, a pidfd.
-    let fit = |descriptors: u64| (descriptors as usize).saturating_sub(DESCRIPTORS_KEPT) / 2;
-    descriptors.map_or(SESSIONS_MAX, fit).clamp(SESSIONS_MIN, SESSIONS_MAX)
-}
 
 /// Whether the other side has not closed its end.
 fn is_open(socket: &OwnedFd) -> bool {
@@ -46,59 +25,6 @@ fn is_open(socket: &OwnedFd) -> bool {
 }
 
 impl Monitor {
-    /// Takes in those who wait, up to a number; says whether anybody did. Bounded: who connects again and again is not to
-    /// keep the others from being served.
-    pub(super) fn accept_waiting(&mut self, listener: &OwnedFd, at_most: usize) -> bool {
-        let mut accepted = false;
-        for _ in 0..at_most {
-            match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-                Ok(socket) => {
-                    accepted = true;
-                    self.admit(socket);
-                }
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
-                Err(rustix::io::Errno::AGAIN) => return accepted,
-                Err(errno) => {
-                    log::error!("cannot accept a connection: {errno}");
-                    return accepted;
-                }
-            }
-        }
-        accepted
-    }
-
-    fn admit(&mut self, socket: OwnedFd) {
-        let Ok(peer) = raw::peer_credentials(socket.as_raw_fd()) else { return };
-        let uid = rustix::process::geteuid().as_raw();
-        if peer.uid != uid {
-            log::warn!("refused process {} of user {}: this monitor serves user {uid}", peer.pid, peer.uid);
-            return;
-        }
-        if self.sessions.len() >= self.sessions_max {
-            log::warn!("refused process {}: {} connections are open already", peer.pid, self.sessions_max);
-            return;
-        }
-        let id = self.new_id();
-        if !self.watch(socket.as_fd(), Token::Session(id)) {
-            return;
-        }
-        self.wait_for_first = false;
-        self.sessions.insert(id, Session { socket, pid: peer.pid });
-        if let Some(host) = self.hosts.get_mut(&peer.pid) {
-            host.sessions += 1;
-            return;
-        }
-        let pidfd = process::pidfd(peer.pid);
-        if let Some(pidfd) = &pidfd {
-            self.watch(pidfd.as_fd(), Token::Host(peer.pid));
-        }
-        let extras = Extras::default();
-        let host =
-            Host { pidfd, description: None, sessions: 1, info: None, accounted_for: false, extras, heartbeat: None };
-        self.hosts.insert(peer.pid, host);
-        log::info!("process {} connected", peer.pid);
-    }
-
     /// Takes one message; says whether there was one.
     pub(super) fn receive(&mut self, id: u64) -> bool {
         // An earlier event of the same batch may have ended the session.

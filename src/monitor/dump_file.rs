@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, CWD, RenameFlags};
 use rustix::io::Errno;
@@ -12,9 +12,22 @@ use rustix::io::Errno;
 /// How many files of one name are told apart by a counter.
 const COUNTER_MAX: u32 = 1000;
 
+/// Far longer than any dumper may take.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
 /// What the files of one crash have in common: `<app>-<unix time>-<pid>`.
 pub(super) fn stem(app_name: &str, pid: i32) -> String {
     format!("{app_name}-{}-{pid}", UNIX_EPOCH.elapsed().unwrap_or_default().as_secs())
+}
+
+/// Whether it is what the files of one crash have in common, with a counter or without.
+pub(super) fn is_stem(name: &str) -> bool {
+    let numbers = name.rsplit('-').take_while(|part| is_number(part));
+    numbers.take(2).count() == 2 && !name.starts_with('.')
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A file being written. Dropped before [`NewFile::publish`], it leaves nothing behind.
@@ -75,6 +88,22 @@ pub(super) fn remove_temporary(directory: &Path, writer: i32) {
     }
 }
 
+/// Removes what writers have left behind that ended with nobody to clean up after them: what is not whole after so long
+/// never will be.
+pub(super) fn remove_abandoned(directory: &Path) {
+    let is_temporary = |name: &str| {
+        let stem_and_writer = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")?.rsplit_once('.'));
+        stem_and_writer.is_some_and(|(stem, writer)| is_stem(stem) && is_number(writer))
+    };
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|file| file.modified()).ok();
+        let is_old = modified.is_some_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
+        if is_old && is_temporary(&entry.file_name().to_string_lossy()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Renames, but replaces nothing.
 fn rename_new(from: &Path, to: &Path) -> Result<(), Errno> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
@@ -103,5 +132,21 @@ mod tests {
         }
         drop(create());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn what_was_abandoned_goes_and_what_is_being_written_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, age) in
+            [(".app-1-42.7.tmp", 7200), (".app-2-42.8.tmp", 60), ("app-1-42.dmp", 7200), (".own.tmp", 7200)]
+        {
+            let file = File::create(directory.path().join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        remove_abandoned(directory.path());
+        let mut left: Vec<_> =
+            std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".app-2-42.8.tmp", ".own.tmp", "app-1-42.dmp"]);
     }
 }

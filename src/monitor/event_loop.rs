@@ -1,5 +1,5 @@
-//! Waits for hosts, messages, dumpers and signals, one after another, and has them served: `connections` and `dumping`
-//! are the other parts of [`Monitor`].
+//! Waits for hosts, messages, dumpers and signals, one after another, and has them served: `admission`, `connections`
+//! and `dumping` are the other parts of [`Monitor`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::Options;
-use super::connections;
+use super::admission;
 use super::dumper::{Dumper, Job};
 use super::endpoint::{self, Endpoint};
 use super::hosts::Hosts;
@@ -74,7 +74,7 @@ impl Token {
 pub(super) struct Monitor {
     pub(super) epoll: OwnedFd,
     /// None once given up.
-    endpoint: Option<Endpoint>,
+    pub(super) endpoint: Option<Endpoint>,
     termination: OwnedFd,
     /// The ready pipe: while its reader waits, a host is about to connect.
     starter: Option<OwnedFd>,
@@ -116,7 +116,7 @@ impl Monitor {
             draining: false,
             hearing_out: false,
             sessions: BTreeMap::new(),
-            sessions_max: connections::sessions_max(),
+            sessions_max: admission::sessions_max(),
             hosts: Hosts::new(),
             queue: VecDeque::new(),
             dumpers: BTreeMap::new(),
@@ -179,14 +179,6 @@ impl Monitor {
             Token::Session(id) => _ = self.receive(id),
             Token::Host(pid) => self.host_ended(pid),
             Token::Dumper(id) => self.dumper_speaks(id),
-        }
-    }
-
-    /// Takes in those who wait to be, up to a number.
-    pub(super) fn accept(&mut self, at_most: usize) {
-        if let Some(endpoint) = self.endpoint.take() {
-            self.accept_waiting(&endpoint.listener, at_most);
-            self.endpoint = Some(endpoint);
         }
     }
 

@@ -5,6 +5,7 @@
 //! is in it, `record` the JSON beside it, `report` how both are written, `dump_file` how files get their names,
 //! `retention` how many stay.
 
+mod admission;
 mod attachments;
 pub(crate) mod callbacks;
 mod connections;

@@ -60,6 +60,7 @@ pub(super) fn write(job: &Job, host_end: Duration, visible: impl FnOnce(Result<&
             log::info!("removed {}: more than the retention keeps", removed.display());
         }
     }
+    dump_file::remove_abandoned(dump_dir);
     callbacks::written(dump.as_deref(), record.as_deref());
 }
 

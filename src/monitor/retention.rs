@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::dump_file;
+
 /// What a host asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -60,12 +62,8 @@ fn reports(directory: &Path) -> BTreeMap<String, Report> {
 /// What the files of one report have in common, the `<app>-<unix time>-<pid>[-<counter>]` before the dot; None for any
 /// other file, which is not ours to remove.
 fn report_name(name: &str) -> Option<&str> {
-    let is_report = |stem: &str| {
-        let numbers = stem.rsplit('-').take_while(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-        numbers.take(2).count() == 2 && !stem.starts_with('.')
-    };
     // The application's name may hold dots, and so may that of an attachment.
-    name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|stem| is_report(stem))
+    name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|stem| dump_file::is_stem(stem))
 }
 
 #[cfg(test)]
