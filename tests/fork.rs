@@ -193,3 +193,14 @@ fn a_daemon_without_descriptors_leaves_its_dump() {
     sandbox.wait_for_monitors_end();
     assert_eq!(records(&sandbox), [(daemon, "crash".to_owned())]);
 }
+
+#[test]
+fn children_forked_amid_a_call_of_another_thread_can_call_too() {
+    const CHILDREN: usize = 20;
+    let (ended, sandbox) = run(&["calling", &CHILDREN.to_string()]);
+    let ends: Vec<_> = ended.output.lines().filter(|line| line.starts_with("child ")).collect();
+    assert_eq!(ends.len(), CHILDREN, "{ended:?}");
+    assert!(ends.iter().all(|end| end.ends_with(" exit 0")), "{ends:?}");
+    sandbox.wait_for_monitors_end();
+    assert_eq!(sandbox.dump_files().len(), 1, "the parent's");
+}

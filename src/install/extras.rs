@@ -10,14 +10,14 @@ use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NULL_ARGUMENT}
 use crate::wire::{self, Payload};
 
 #[derive(Default)]
-struct Extras {
+pub(super) struct Extras {
     annotations: BTreeMap<String, String>,
     attachments: BTreeSet<PathBuf>,
     /// Length by address.
     memory: BTreeMap<u64, u64>,
 }
 
-static EXTRAS: Mutex<Option<Extras>> = Mutex::new(None);
+pub(super) static EXTRAS: Mutex<Option<Extras>> = Mutex::new(None);
 
 /// A user message of minidumper: number and payload.
 pub(super) struct Message {

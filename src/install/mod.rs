@@ -3,6 +3,7 @@
 mod connect;
 mod dump_dir;
 mod extras;
+mod forks;
 mod installation;
 mod monitor_program;
 mod start;
@@ -33,6 +34,7 @@ fn installed() -> MutexGuard<'static, Option<Installation>> {
 /// Arms the process. After a failure nothing is installed.
 pub fn install(config: &Config) -> Result<()> {
     let settings = config.resolve()?;
+    forks::wait_for_calls();
     let mut installed = installed();
     if let Some(before) = installed.as_ref() {
         refuse_other(&before.settings, &settings)?;

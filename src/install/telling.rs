@@ -17,9 +17,9 @@ use crate::wire::{self, Payload};
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)];
 
 /// When a monitor may be looked for again.
-static RETRY: Mutex<Option<Retry>> = Mutex::new(None);
+pub(super) static RETRY: Mutex<Option<Retry>> = Mutex::new(None);
 
-struct Retry {
+pub(super) struct Retry {
     not_before: Instant,
     delay: Duration,
 }

@@ -171,6 +171,12 @@ pub(crate) fn at_exit(function: extern "C" fn()) {
     unsafe { libc::atexit(function) };
 }
 
+/// Has `before` called by every thread that forks, and `after` by parent and child alike.
+pub(crate) fn at_fork(before: extern "C" fn(), after: extern "C" fn()) {
+    // SAFETY: the functions stay loaded, since the library is linked with `-z nodelete`.
+    unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
+}
+
 /// Names the calling process as `ps` and `top` show it (prctl(2), at most 15 bytes).
 pub(crate) fn set_name(name: &std::ffi::CStr) {
     // SAFETY: a NUL-terminated string, which the kernel copies.

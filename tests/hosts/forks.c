@@ -184,6 +184,28 @@ static void *wait_for_child(void *unused) {
     return unused;
 }
 
+/* Calls the library without pause, so that a fork comes amid a call. */
+static void *annotate_all_the_time(void *unused) {
+    (void)unused;
+    for (;;)
+        check(cm_set_annotation("key", "value"));
+    return NULL;
+}
+
+static void annotate_once(void) {
+    alarm(20);
+    check(cm_set_annotation("key", "child's"));
+    _exit(0);
+}
+
+/* So many children that call the library too, while another thread of the parent does. */
+static void fork_amid_calls(int count) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, annotate_all_the_time, NULL);
+    for (int i = 0; i < count; i++)
+        in_child(annotate_once);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "spawned"))
         say_what_is_seen();
@@ -215,6 +237,8 @@ int main(int argc, char **argv) {
         in_child(uninstall);
     else if (!strcmp(kind, "allocating"))
         fork_amid_allocations(atoi(argument));
+    else if (!strcmp(kind, "calling"))
+        fork_amid_calls(atoi(argument));
     else if (!strcmp(kind, "vfork-exec"))
         vfork_and(execute_true);
     else if (!strcmp(kind, "vfork-crash"))
