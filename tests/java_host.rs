@@ -24,11 +24,8 @@ impl Java {
     fn get() -> Option<&'static Self> {
         static JAVA: OnceLock<Option<Java>> = OnceLock::new();
         let java = JAVA.get_or_init(|| {
-            let path = std::env::var_os("PATH")?;
-            let compiler =
-                std::env::split_paths(&path).map(|directory| directory.join("javac")).find(|c| c.is_file())?;
-            // <JDK>/bin/javac, behind links.
-            Some(Self::build(compiler.canonicalize().ok()?.ancestors().nth(2)?))
+            // <JDK>/bin/javac
+            Some(Self::build(common::program("javac")?.ancestors().nth(2)?))
         });
         if java.is_none() {
             common::skip("there is no javac; on Debian the package is default-jdk-headless");

@@ -20,9 +20,7 @@ impl Node {
     fn get() -> Option<&'static Self> {
         static NODE: OnceLock<Option<Node>> = OnceLock::new();
         let node = NODE.get_or_init(|| {
-            let path = std::env::var_os("PATH")?;
-            let mut programs = std::env::split_paths(&path).map(|directory| directory.join("node"));
-            let program = programs.find_map(|program| program.canonicalize().ok())?;
+            let program = common::program("node")?;
             // <prefix>/bin/node
             let headers = program.ancestors().nth(2)?.join("include/node");
             headers.join("node_api.h").is_file().then(|| Self::build(program, &headers))

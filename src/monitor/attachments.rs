@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Take};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::dump_file::NewFile;
@@ -99,6 +99,10 @@ impl Attachment {
         let mut source = source.take(bytes);
         if let Some((copy, _)) = &mut self.copy {
             return io::copy(&mut source, copy);
+        }
+        // No file is made for nothing. By a read and not by the length, which of a file of /proc is 0.
+        if bytes == 0 || matches!(source.get_ref().get_ref().read_at(&mut [0], 0), Ok(0)) {
+            return Ok(0);
         }
         let mut new = NewFile::create(directory, stem)?;
         let copied = io::copy(&mut source, &mut new.file)?;

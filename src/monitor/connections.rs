@@ -1,28 +1,20 @@
 //! What is said on connections, and what becomes of the processes behind them.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, epoll};
+use rustix::event::epoll;
 use rustix::net::{RecvFlags, SendFlags};
-use rustix::time::Timespec;
 
 use super::dumper::{Cause, Job, Work};
 use super::endpoint;
 use super::event_loop::Monitor;
 use super::process_info::{self, ProcessInfo};
 use super::session::{self, Action};
-use crate::sys::process;
+use crate::sys::{process, raw};
 
 /// Messages taken from each of a host's other connections before it is dumped.
 const HEARD_OUT_MAX: usize = 1024;
-
-/// Whether the other side has not closed its end.
-fn is_open(socket: &OwnedFd) -> bool {
-    let mut poll = [PollFd::new(socket, PollFlags::RDHUP)];
-    let _ = rustix::io::retry_on_intr(|| rustix::event::poll(&mut poll, Some(&Timespec::default())));
-    poll[0].revents().is_empty()
-}
 
 impl Monitor {
     /// Takes one message; says whether there was one.
@@ -39,7 +31,7 @@ impl Monitor {
             Err(rustix::io::Errno::CONNRESET) => return true,
             // Closed, or broken; or, which looks the same, a message of no bytes.
             Ok((_, 0)) | Err(_) => {
-                if is_open(&session.socket) {
+                if !raw::is_hung_up(session.socket.as_raw_fd()) {
                     log::warn!("process {pid}: an empty message: its connection is closed");
                 }
                 self.end_session(id);

@@ -1,6 +1,6 @@
 //! How a file gets into a dump directory: under a temporary name until it is whole, then under its own.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, DirEntry, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -79,29 +79,29 @@ impl Drop for NewFile {
 
 /// Removes what a writer that was ended in the middle, process `writer`, has left behind.
 pub(super) fn remove_temporary(directory: &Path, writer: i32) {
-    let ending = format!(".{writer}.tmp");
-    let left = |name: &str| name.starts_with('.') && name.ends_with(&ending);
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        if left(&entry.file_name().to_string_lossy()) {
-            let _ = std::fs::remove_file(entry.path());
-        }
+    for (entry, _) in temporaries(directory).filter(|(_, of)| *of == writer.to_string()) {
+        let _ = std::fs::remove_file(entry.path());
     }
 }
 
 /// Removes what writers have left behind that ended with nobody to clean up after them: what is not whole after so long
 /// never will be.
 pub(super) fn remove_abandoned(directory: &Path) {
-    let is_temporary = |name: &str| {
-        let stem_and_writer = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp")?.rsplit_once('.'));
-        stem_and_writer.is_some_and(|(stem, writer)| is_stem(stem) && is_number(writer))
-    };
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+    for (entry, _) in temporaries(directory) {
         let modified = entry.metadata().and_then(|file| file.modified()).ok();
-        let is_old = modified.is_some_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
-        if is_old && is_temporary(&entry.file_name().to_string_lossy()) {
+        if modified.is_some_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED)) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// The files in a directory that are not whole, and their writers.
+fn temporaries(directory: &Path) -> impl Iterator<Item = (DirEntry, String)> {
+    std::fs::read_dir(directory).into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let (stem, writer) = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+        (is_stem(stem) && is_number(writer)).then(|| (entry, writer.to_owned()))
+    })
 }
 
 /// Renames, but replaces nothing.

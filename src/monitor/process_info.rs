@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use rustix::time::ClockId;
@@ -19,7 +20,8 @@ pub(super) struct ProcessInfo {
 impl ProcessInfo {
     /// `tid` is a thread of it that is there, see [`shown_by`].
     pub(super) fn read(pid: i32, tid: i32) -> Self {
-        let shown_by = shown_by(pid, tid);
+        let stat = Stat::of(pid);
+        let shown_by = shown_by(pid, stat.as_ref(), tid);
         let executable = std::fs::read_link(format!("/proc/{shown_by}/exe")).ok();
         let command_line = read(&format!("/proc/{shown_by}/cmdline")).ok().filter(|line| !line.is_empty());
         Self {
@@ -28,7 +30,7 @@ impl ProcessInfo {
                 let line = line.strip_suffix(&[0]).unwrap_or(&line);
                 line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
             }),
-            started: stat_field(pid, 22).and_then(|ticks| ticks.parse().ok()),
+            started: stat.and_then(|stat| stat.field(22)),
         }
     }
 
@@ -49,34 +51,45 @@ pub(super) fn read(path: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Field `number` of /proc/PID/stat, counted as proc(5) does.
-pub(super) fn stat_field(pid: i32, number: usize) -> Option<String> {
-    let stat = read(&format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    // The second field, the name, may hold blanks and parentheses.
-    let (_, rest) = stat.rsplit_once(") ")?;
-    rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+/// /proc/PID/stat at one moment, from the third field on.
+pub(super) struct Stat(String);
+
+impl Stat {
+    pub(super) fn of(pid: i32) -> Option<Self> {
+        let stat = read(&format!("/proc/{pid}/stat")).ok()?;
+        // The second field, the name, may hold blanks and parentheses.
+        String::from_utf8_lossy(&stat).rsplit_once(") ").map(|(_, rest)| Self(rest.to_owned()))
+    }
+
+    /// Field `number`, counted as proc(5) does.
+    pub(super) fn field<T: FromStr>(&self, number: usize) -> Option<T> {
+        self.0.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+    }
+
+    fn is_zombie(&self) -> bool {
+        self.0.starts_with('Z')
+    }
 }
 
 /// The id under which /proc shows what the threads of a process share: the process's own; where its main thread has ended
 /// by pthread_exit(3) and shows nothing of it any more, that of another of its threads. `other` is what a host says of
 /// itself, and may be no thread of it: then it would be shown what another process has, which it may not be allowed to see.
-pub(super) fn shown_by(pid: i32, other: i32) -> i32 {
-    let is_zombie = stat_field(pid, 3).as_deref() == Some("Z");
+pub(super) fn shown_by(pid: i32, stat: Option<&Stat>, other: i32) -> i32 {
+    let is_zombie = stat.is_some_and(Stat::is_zombie);
     if is_zombie && Path::new(&format!("/proc/{pid}/task/{other}")).exists() { other } else { pid }
 }
 
 /// How a process ended that has not been waited for yet: its wait status. The kernel shows it to the process's own
 /// user (proc(5), field 52, exit_code).
 pub(super) fn wait_status_of_zombie(pid: i32) -> Option<i32> {
-    (stat_field(pid, 3)? == "Z").then(|| stat_field(pid, 52)?.parse().ok()).flatten()
+    Stat::of(pid).filter(Stat::is_zombie)?.field(52)
 }
 
 /// Whether a process is on its way out: its files are closed shortly before it is a zombie.
 pub(super) fn is_exiting(pid: i32) -> bool {
     // include/linux/sched.h
     const PF_EXITING: u64 = 0x4;
-    let flags = stat_field(pid, 9).and_then(|flags| flags.parse::<u64>().ok());
+    let flags = Stat::of(pid).and_then(|stat| stat.field::<u64>(9));
     // Without an entry it has been waited for already.
     flags.is_none_or(|flags| flags & PF_EXITING != 0)
 }

@@ -94,15 +94,15 @@ pub(crate) fn wait_for(fd: RawFd, events: libc::c_short, deadline: Deadline) -> 
     }
 }
 
-/// Whether the peer of a socket has closed.
+/// Whether the peer of a socket has closed it, or will send nothing any more.
 pub(crate) fn is_hung_up(fd: RawFd) -> bool {
-    let mut poll = libc::pollfd { fd, events: 0, revents: 0 };
+    let mut poll = libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 };
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: one live pollfd, a live timespec, and no signal mask.
     let ready = check(unsafe {
         libc::syscall(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const now, std::ptr::null::<c_void>(), 0_usize)
     });
-    ready == Ok(1) && poll.revents & (libc::POLLHUP | libc::POLLERR) != 0
+    ready == Ok(1) && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
 }
 
 /// Sleeps until the deadline, through signals.

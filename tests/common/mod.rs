@@ -51,6 +51,13 @@ pub fn run(command: &mut Command) -> String {
     text
 }
 
+/// A program on PATH, behind links.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut programs = std::env::split_paths(&path).map(|directory| directory.join(name));
+    programs.find(|program| program.is_file())?.canonicalize().ok()
+}
+
 /// Says what is not tested, and why, past the harness, which swallows the output of tests that pass.
 pub fn skip(reason: &str) {
     use std::io::Write;

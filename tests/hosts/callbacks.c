@@ -1,13 +1,5 @@
 /* A C host that is its own monitor and has a callback for everything. Usage: callbacks DUMP_DIR KIND */
-#define _GNU_SOURCE
-#include <crash_monitor.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "crash.h"
 
 static void on_dump(const char *dump, const char *record, void *user_data) {
     char path[4096];
@@ -42,14 +34,7 @@ static int32_t mend(int32_t signal, const void *siginfo, const void *context, vo
     return 0;
 }
 
-static void check(cm_status status) {
-    if (status == CM_OK)
-        return;
-    printf("status %d\nmessage %s\n", (int)status, cm_last_error());
-    exit(3);
-}
-
-__attribute__((noinline)) static void crash_with(volatile const char *secret) {
+NOINLINE static void crash_with(volatile const char *secret) {
     volatile char on_stack[64];
     for (int i = 0; i < 63; i++)
         on_stack[i] = secret[i];
@@ -81,8 +66,7 @@ int main(int argc, char **argv) {
         check(cm_config_set_sanitize_stacks(config, 1));
     check(cm_install_with(config));
     cm_config_free(config);
-    printf("ready %d %ld\n", (int)getpid(), syscall(SYS_gettid));
-    fflush(stdout);
+    ready();
     if (!strcmp(kind, "killed"))
         raise(SIGKILL);
     crash_with("correct-horse-battery-staple and sixty-three bytes of secret...");

@@ -1,12 +1,6 @@
 /* A C host that is its own monitor, and asks for a dump while one of its threads cannot be stopped: it is in vfork(2) until its
  * child ends. The dump callback ends when the host says so. Usage: vforks DUMP_DIR */
-#define _GNU_SOURCE
-#include <crash_monitor.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "crash.h"
 
 static int begin_of_child[2], end_of_child[2];
 
@@ -37,13 +31,6 @@ static void *wait_for_child(void *argument) {
     }
     waitpid(child, NULL, 0);
     return argument;
-}
-
-static void check(cm_status status) {
-    if (status == CM_OK)
-        return;
-    printf("status %d\nmessage %s\n", (int)status, cm_last_error());
-    exit(3);
 }
 
 int main(int argc, char **argv) {

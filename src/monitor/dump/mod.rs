@@ -75,11 +75,12 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     let target = Target::stop(pid, tid, &mut missing);
     let stopping = start.elapsed();
     let files = FILES.map(|(name, kind)| (name, kind, target.read_file(name)));
-    let maps = Maps::parse(files.iter().find(|(name, ..)| *name == "maps").and_then(|(.., text)| text.as_ref().ok()));
+    let file = |wanted| files.iter().find(|(name, ..)| *name == wanted).and_then(|(.., text)| text.as_ref().ok());
+    let maps = Maps::parse(file("maps"));
     let mut builder =
         Builder::new(pid, tid, context.map(|context| CrashContextExt { inner: context.clone() }), missing)?;
 
-    builder.set_mappings(modules::mappings(&target, &maps), contents.sanitized_stacks);
+    builder.set_mappings(modules::mappings(file("auxv").map_or(&[], Vec::as_slice), &maps), contents.sanitized_stacks);
     builder.add("threads", |builder| threads::write(builder, &target, &maps));
     builder.add("modules", |builder| modules::write(builder, &target, &maps));
     for (start, length) in &extras.memory {

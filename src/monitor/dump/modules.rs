@@ -21,8 +21,8 @@ const AT_SYSINFO_EHDR: u64 = 33;
 
 /// The mappings as modules see them, the executable's first: readers take the first module for it, and it is the one
 /// with the entry point.
-pub(super) fn mappings(target: &Target, maps: &Maps) -> Result<Vec<MappingInfo>, String> {
-    let auxv = AuxiliaryVector(target.read_file("auxv").unwrap_or_default());
+pub(super) fn mappings(auxv: &[u8], maps: &Maps) -> Result<Vec<MappingInfo>, String> {
+    let auxv = AuxiliaryVector(auxv);
     let maps = maps.to_memory_maps().ok_or("the address space is unknown")?;
     let mut mappings = MappingInfo::aggregate(maps, auxv.get(AT_SYSINFO_EHDR)).map_err(|error| error.to_string())?;
     if let Some(entry) = auxv.get(AT_ENTRY)
@@ -96,9 +96,9 @@ fn build_id_record(builder: &mut Builder, build_id: &[u8]) -> MDLocationDescript
 }
 
 /// /proc/PID/auxv: pairs of native words (proc(5)).
-struct AuxiliaryVector(Vec<u8>);
+struct AuxiliaryVector<'a>(&'a [u8]);
 
-impl AuxiliaryVector {
+impl AuxiliaryVector<'_> {
     fn get(&self, entry: u64) -> Option<u64> {
         let word = |bytes: &[u8]| bytes.try_into().map(u64::from_ne_bytes).ok();
         let pair = self.0.chunks_exact(16).find(|pair| word(&pair[..8]) == Some(entry))?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use minidump_writer::thread_info::ThreadInfo;
 use rustix::fs::{Dir, Mode, OFlags};
 
-use crate::monitor::process_info;
+use crate::monitor::process_info::{self, Stat};
 use crate::sys::ptrace::{self, Stop, Stops};
 
 /// More threads than this are counted, not dumped.
@@ -38,15 +38,16 @@ impl Target {
     /// Attaches to all threads, then waits for all: the time is that of the slowest, not the sum. What cannot be
     /// stopped is in the list all the same, and in `missing`. Of more threads than fit, `blamed` is not left out.
     pub(super) fn stop(pid: i32, blamed: i32, missing: &mut Vec<String>) -> Self {
-        let shown_by = process_info::shown_by(pid, blamed);
+        let stat = Stat::of(pid);
+        let shown_by = process_info::shown_by(pid, stat.as_ref(), blamed);
         let ended = (shown_by != pid).then_some(pid);
         let threads = Tasks::open(pid, ended).and_then(|tasks| stop_all(&tasks, blamed, &Stops::watch()?, missing));
         let threads = threads.unwrap_or_else(|error| {
             missing.push(format!("threads: process {pid} cannot be stopped: {error}"));
             Vec::new()
         });
-        let arguments = process_info::stat_field(shown_by, 48).and_then(|address| address.parse().ok());
-        Self { shown_by, arguments, threads }
+        let stat = if ended.is_none() { stat } else { Stat::of(shown_by) };
+        Self { shown_by, arguments: stat.and_then(|stat| stat.field(48)), threads }
     }
 
     /// A file of /proc/PID.
