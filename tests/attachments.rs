@@ -125,6 +125,9 @@ fn a_file_that_cannot_be_opened_at_once_is_left_out() {
     dump(&peer);
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
     let record = sandbox.only_record();
-    assert!(record["failed"][0].as_str().is_some_and(|failed| failed.contains("leased.log")), "{record}");
+    // Of this process, which another test may be having dumped too, threads may be missing as well.
+    let failed = record["failed"].as_array().unwrap().iter().filter_map(|failed| failed.as_str());
+    let of_attachments: Vec<_> = failed.filter(|failed| failed.starts_with("attachment ")).collect();
+    assert!(of_attachments.len() == 1 && of_attachments[0].contains("leased.log"), "{record}");
     assert_eq!(monitor.complaints(), Vec::<String>::new());
 }
