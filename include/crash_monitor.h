@@ -183,6 +183,11 @@ typedef int32_t (*cm_crash_callback)(int32_t signal,
  */
 #define CM_ERR_DUMP 17
 
+/**
+ * The call, or a setting, is not supported on this system; `cm_last_error` says which.
+ */
+#define CM_ERR_UNSUPPORTED 18
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

@@ -1,12 +1,11 @@
 //! What a host asks for at install, checked.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::crash_callback::CrashCallback;
 use crate::error::{Error, Result};
-use crate::handler::{CrashCallback, Strategy};
 use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_SOCKET};
 use crate::wire::Contents;
 
@@ -25,6 +24,15 @@ pub(crate) const KEEP_FILES_DEFAULT: u32 = 100;
 pub(crate) const KEEP_BYTES_DEFAULT: u64 = 1 << 30;
 /// Name of the socket inside the dump directory where the host names none.
 pub(crate) const DEFAULT_SOCKET_NAME: &str = "monitor.sock";
+
+/// Who looks at a fault first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    /// We do; then the handlers before us.
+    ReportFirst,
+    /// The handler before us does; a fault that it has not dealt with is reported.
+    PreviousFirst,
+}
 
 /// A host's wishes as given, each checked on its own when set.
 #[derive(Debug, Clone)]
@@ -62,8 +70,7 @@ impl Config {
 
     /// The first part of the names of dump files.
     pub fn set_app_name(&mut self, name: &str) -> Result<()> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
-        if name.is_empty() || name.len() > APP_NAME_MAX || name.starts_with('.') || !name.chars().all(allowed) {
+        if !is_app_name(name) {
             return Err(invalid(format!(
                 "app_name {name:?} cannot be part of a file name: give 1 to {APP_NAME_MAX} ASCII letters, digits, \
                  '.', '_', '+' or '-', not starting with '.'"
@@ -214,13 +221,24 @@ fn absolute(what: &str, path: &Path) -> Result<PathBuf> {
     checked_path(what, &absolute)
 }
 
+/// Whether a text can be the first part of dump file names, on every system.
+pub(crate) fn is_app_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= APP_NAME_MAX && !name.starts_with('.') && name.bytes().all(is_in_app_names)
+}
+
+fn is_in_app_names(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._+-".contains(&byte)
+}
+
 /// The executable's file name with everything that does not belong in a file name replaced.
 fn default_app_name() -> String {
     let executable = std::env::current_exe().unwrap_or_default();
     let name = executable.file_name().map_or_else(|| OsString::from("app"), OsStr::to_owned);
-    let safe = |byte: &u8| if byte.is_ascii_alphanumeric() || b"._+-".contains(byte) { *byte as char } else { '_' };
-    let name: String = name.as_bytes().iter().take(APP_NAME_MAX).map(safe).collect();
-    if name.starts_with('.') { format!("app{name}") } else { name }
+    let name = name.as_encoded_bytes();
+    let safe = |byte: &u8| if is_in_app_names(*byte) { *byte as char } else { '_' };
+    // A name that begins with a dot is a hidden file's.
+    let prefix = if name.starts_with(b".") { "app" } else { "" };
+    prefix.chars().chain(name.iter().map(safe)).take(APP_NAME_MAX).collect()
 }
 
 #[cfg(test)]

@@ -22,10 +22,13 @@
 //! - `sys`: the platform; with `ffi` and `handler` the only place with unsafe code.
 
 mod config;
+mod crash_callback;
 mod error;
 pub mod ffi;
+#[cfg(target_os = "linux")]
 mod handler;
 mod install;
+#[cfg(target_os = "linux")]
 mod limits;
 pub mod monitor;
 mod status;

@@ -46,6 +46,9 @@ pub const CM_ERR_LIMIT: cm_status = 16;
 /// The monitor could not write the dump that was asked for; `cm_last_error` says why.
 pub const CM_ERR_DUMP: cm_status = 17;
 
+/// The call, or a setting, is not supported on this system; `cm_last_error` says which.
+pub const CM_ERR_UNSUPPORTED: cm_status = 18;
+
 /// One row of the table.
 struct Row {
     code: cm_status,
@@ -84,6 +87,7 @@ const TABLE: &[Row] = &[
     row!(CM_ERR_INTERNAL, "a defect in crash-monitor was caught"),
     row!(CM_ERR_LIMIT, "a limit of the library is reached"),
     row!(CM_ERR_DUMP, "the monitor could not write the dump"),
+    row!(CM_ERR_UNSUPPORTED, "not supported on this system"),
 ];
 
 /// The name and meaning of a code; a text of its own for a code that is in no row.

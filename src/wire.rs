@@ -6,6 +6,13 @@
 //!
 //! Signal safety: [`header`] and [`split`] may be called by a signal handler; the rest is for normal context.
 
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))] // Elsewhere minidumper frames the messages.
+
+use std::path::Path;
+
+use crate::config;
+use crate::sys::files;
+
 /// Version of the messages below; a monitor refuses a host of another one.
 pub(crate) const PROTOCOL_VERSION: u32 = 1;
 
@@ -117,8 +124,11 @@ impl Role {
 pub(crate) struct Hello<'a> {
     pub version: u32,
     pub role: Role,
-    /// Absolute path in the file system's own bytes.
-    pub dump_dir: &'a [u8],
+    /// The host's process id. Our monitor goes by the peer credentials; minidumper's server tells nobody whose message it
+    /// has received.
+    pub pid: u32,
+    /// Absolute.
+    pub dump_dir: &'a Path,
     /// First part of dump file names.
     pub app_name: &'a str,
     /// How many dumps, and how many bytes of them, the directory keeps.
@@ -149,11 +159,13 @@ impl Contents {
     }
 }
 
-/// The payload of [`USER_HELLO`]: version, role, files to keep, contents, deadline, bytes to keep, then the strings.
+/// The payload of [`USER_HELLO`]: version, role, files to keep, contents, deadline, bytes to keep,
+/// pid, then the strings.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
     let numbers = Payload::default().number(hello.version).number(hello.role as u32).number(hello.keep_files);
     let numbers = numbers.number(hello.contents.to_number()).number(hello.deadline_ms);
-    numbers.long(hello.keep_bytes).string(hello.dump_dir).string(hello.app_name.as_bytes()).0
+    let dump_dir = hello.dump_dir.as_os_str().as_encoded_bytes();
+    numbers.long(hello.keep_bytes).number(hello.pid).string(dump_dir).string(hello.app_name.as_bytes()).0
 }
 
 impl<'a> Hello<'a> {
@@ -171,13 +183,12 @@ impl<'a> Hello<'a> {
         let contents = Contents::from_number(rest.number()?)?;
         let deadline_ms = rest.number()?;
         let keep_bytes = rest.long()?;
-        let dump_dir = rest.string()?;
+        let pid = rest.number()?;
+        let dump_dir = path(&mut rest)?;
         let app_name = std::str::from_utf8(rest.string()?).ok()?;
         let complete = rest.is_empty();
-        let sane = dump_dir.first() == Some(&b'/') && !dump_dir.contains(&0);
-        let nameable = !app_name.is_empty() && !app_name.starts_with('.') && !app_name.contains(['/', '\0']);
-        let hello = Self { version, role, dump_dir, app_name, keep_files, keep_bytes, contents, deadline_ms };
-        (complete && sane && nameable).then_some(hello)
+        let hello = Self { version, role, pid, dump_dir, app_name, keep_files, keep_bytes, contents, deadline_ms };
+        (complete && config::is_app_name(app_name)).then_some(hello)
     }
 }
 
@@ -228,6 +239,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Takes an absolute path off the front of a payload.
+pub(crate) fn path<'a>(payload: &mut Reader<'a>) -> Option<&'a Path> {
+    let bytes = payload.string().filter(|bytes| !bytes.contains(&0))?;
+    files::path_from_bytes(bytes).filter(|path| path.is_absolute())
+}
+
 /// What a monitor says to a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -275,25 +292,28 @@ pub(crate) fn parse_ready(message: &[u8]) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    const HELLO: Hello<'static> = Hello {
-        version: PROTOCOL_VERSION,
-        role: Role::Crash,
-        dump_dir: b"/d",
-        app_name: "app",
-        keep_files: 100,
-        keep_bytes: 5 << 32 | 7,
-        contents: Contents { environment: true, sanitized_stacks: true },
-        deadline_ms: 10_000,
-    };
+    fn example() -> Hello<'static> {
+        Hello {
+            version: PROTOCOL_VERSION,
+            role: Role::Crash,
+            pid: 42,
+            dump_dir: Path::new("/d"),
+            app_name: "app",
+            keep_files: 100,
+            keep_bytes: 5 << 32 | 7,
+            contents: Contents { environment: true, sanitized_stacks: true },
+            deadline_ms: 10_000,
+        }
+    }
 
     #[test]
     fn a_message_survives_the_wire() {
-        let payload = hello(&HELLO);
+        let payload = hello(&example());
         let mut message = header(KIND_USER + USER_HELLO, payload.len()).to_vec();
         message.extend(&payload);
         let (kind, payload) = split(&message, message.len()).unwrap();
         assert_eq!(kind, KIND_USER + USER_HELLO);
-        assert_eq!(Hello::parse(payload).unwrap(), HELLO);
+        assert_eq!(Hello::parse(payload).unwrap(), example());
         let welcome = welcome(Verdict::WrongVersion);
         let (_, payload) = split(&welcome, welcome.len()).unwrap();
         assert_eq!(parse_welcome(payload), Some((PROTOCOL_VERSION, Verdict::WrongVersion)));
@@ -311,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_hello_cut_anywhere_is_none() {
-        let whole = hello(&HELLO);
+        let whole = hello(&example());
         for length in 0..whole.len() {
             assert_eq!(Hello::parse(&whole[..length]), None, "cut at {length}");
         }
@@ -321,8 +341,8 @@ mod tests {
 
     #[test]
     fn a_hello_names_no_file_outside_its_directory() {
-        for (dump_dir, app_name) in [(&b"relative"[..], "app"), (b"/d", "../up"), (b"/d", ""), (b"/d\0", "app")] {
-            let bytes = hello(&Hello { dump_dir, app_name, ..HELLO });
+        for (dump_dir, app_name) in [("relative", "app"), ("/d", "../up"), ("/d", ""), ("/d\0", "app")] {
+            let bytes = hello(&Hello { dump_dir: Path::new(dump_dir), app_name, ..example() });
             assert_eq!(Hello::parse(&bytes), None, "{app_name}");
         }
     }

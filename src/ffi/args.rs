@@ -1,11 +1,11 @@
 //! From C arguments to Rust values.
 
-use std::ffi::{CStr, OsStr, c_char};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, c_char};
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_NULL_ARGUMENT};
+use crate::sys::files;
 
 /// The error for a pointer that must not be NULL.
 pub(super) fn null(name: &str) -> Error {
@@ -24,14 +24,15 @@ unsafe fn required<'a>(name: &str, pointer: *const c_char) -> Result<&'a CStr> {
     Ok(unsafe { CStr::from_ptr(pointer) })
 }
 
-/// A path that must be there, in the file system's own bytes.
+/// A path that must be there: in the file system's own bytes, on Windows in UTF-8.
 ///
 /// # Safety
 /// As for [`required`].
 pub(super) unsafe fn path<'a>(name: &str, pointer: *const c_char) -> Result<&'a Path> {
     // SAFETY: the caller's promise is passed on.
     let string = unsafe { required(name, pointer)? };
-    Ok(Path::new(OsStr::from_bytes(string.to_bytes())))
+    files::path_from_bytes(string.to_bytes())
+        .ok_or_else(|| Error::new(CM_ERR_INVALID_ARGUMENT, format!("{name} is not UTF-8: give a path in UTF-8")))
 }
 
 /// A path that may be NULL.

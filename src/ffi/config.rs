@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 
 use super::{args, guard};
 use crate::config::Config;
-use crate::handler::CrashCallback;
+use crate::crash_callback::CrashCallback;
 use crate::status::cm_status;
 
 /// Settings for `cm_install_with`, made by `cm_config_new` and freed by `cm_config_free`. Opaque. One object may be

@@ -3,8 +3,9 @@
 use std::ffi::c_void;
 use std::ptr;
 
-use super::frozen::{Frozen, Strategy};
+use super::frozen::Frozen;
 use super::{pass_on, runtime_code};
+use crate::config::Strategy;
 
 /// Nobody reads these: their addresses tell [`being_asked`] and [`passed_back`] from all else.
 static MARKS: [u8; 2] = [0; 2];

@@ -10,6 +10,7 @@ use super::ask::{self, Answer};
 use super::claim::{self, Claim};
 use super::frozen::Frozen;
 use super::pass_on;
+use crate::crash_callback::CrashCallback;
 use crate::sys::raw::{self, Deadline};
 use crate::sys::signals::{self, Dispositions};
 
@@ -83,7 +84,9 @@ fn decide(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t, context: *mu
         Claim::First => {
             let before = Dispositions::current();
             let no_one_in_front = signals::is_called_by_kernel(signal, handle);
-            if !frozen.callback.is_some_and(|callback| callback.vetoes(signal, info, context)) {
+            // SAFETY: the pointers are what the kernel gave us for this signal.
+            let vetoed = |callback: &CrashCallback| unsafe { callback.vetoes(signal, info.cast(), context) };
+            if !frozen.callback.as_ref().is_some_and(vetoed) {
                 pass_on::to(INNER.load(Ordering::SeqCst), signal, info, context);
             }
             // After the report crash-handler has put back what it saved. That is not always what belongs there:
@@ -144,15 +147,24 @@ fn leave_to_those_below(frozen: &Frozen, signal: i32, info: *mut libc::siginfo_t
 fn come_again(signal: i32, info: *const libc::siginfo_t, context: *mut c_void) {
     // A sandbox may forbid it; a fault then comes again by itself, from the instruction that faulted.
     let _ = signals::queue_again(signal, info);
-    #[cfg(target_arch = "x86_64")]
+    // The first process of a name space is spared what was queued.
+    if raw::getpid() == 1 && signal == libc::SIGTRAP {
+        step_back(info, context);
+    }
+}
+
+/// Has a thread that has run into a breakpoint instruction do so again: here the kernel has left it behind int3.
+#[cfg(target_arch = "x86_64")]
+fn step_back(info: *const libc::siginfo_t, context: *mut c_void) {
+    // The code of a breakpoint instruction's SIGTRAP (include/uapi/asm-generic/siginfo.h).
+    const SI_KERNEL: i32 = 0x80;
     // SAFETY: the kernel's siginfo for this signal.
-    if raw::getpid() == 1 && signal == libc::SIGTRAP && unsafe { (*info).si_code } == SI_KERNEL {
-        // The first process of a name space is spared what was queued. Stepped back, it runs into int3 again.
+    if unsafe { (*info).si_code } == SI_KERNEL {
         // SAFETY: the kernel's context for this signal.
         unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RIP as usize] -= 1 };
     }
 }
 
-/// The code of a breakpoint instruction's SIGTRAP (include/uapi/asm-generic/siginfo.h).
-#[cfg(target_arch = "x86_64")]
-const SI_KERNEL: i32 = 0x80;
+/// Has a thread that has run into a breakpoint instruction do so again: here the kernel has left it at brk.
+#[cfg(target_arch = "aarch64")]
+fn step_back(_info: *const libc::siginfo_t, _context: *mut c_void) {}

@@ -20,7 +20,7 @@ mod pass_on;
 mod report;
 mod runtime_code;
 
-pub(crate) use frozen::{CrashCallback, CrashLink, Frozen, Strategy};
+pub(crate) use frozen::{CrashLink, Frozen};
 pub(crate) use runtime_code::{RANGES_MAX, add as add_runtime_code};
 
 use crash_handler::{CrashEventResult, CrashHandler};

@@ -1,56 +1,32 @@
 //! The host's side in normal context: finding or starting a monitor, attaching the handlers.
+//!
+//! `linux` does it with handlers and a protocol of our own, `elsewhere` with those of crash-handler and minidumper.
+//! `dump_dir` and `monitor_program` are for both.
 
-mod connect;
 mod dump_dir;
-mod extras;
-mod forks;
-mod installation;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
 mod monitor_program;
-mod start;
-mod telling;
 
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::time::Duration;
+#[cfg(not(target_os = "linux"))]
+use elsewhere as platform;
+#[cfg(target_os = "linux")]
+use linux as platform;
 
-use crate::config::{Config, Settings};
-use crate::error::{Error, Result};
-use crate::handler;
-use crate::status::{
-    CM_ERR_ALREADY_INSTALLED, CM_ERR_HANDLER, CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NOT_INSTALLED,
-    CM_ERR_NULL_ARGUMENT, CM_ERR_SOCKET, CM_ERR_TIMEOUT,
+pub(crate) use monitor_program::host_runs_monitor;
+pub use platform::{
+    add_memory, add_runtime_code, attach_file, dump_now, heartbeat, init_thread, install, is_armed, remove_memory,
+    set_annotation, start_heartbeat, uninstall,
 };
 
-use installation::{Connected, Installation};
-pub(crate) use monitor_program::host_runs_monitor;
-pub use telling::{add_memory, attach_file, dump_now, heartbeat, remove_memory, set_annotation, start_heartbeat};
+use std::time::Duration;
 
-static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
-
-fn installed() -> MutexGuard<'static, Option<Installation>> {
-    // An install that panicked left None behind: the value is only set once everything is done.
-    INSTALLED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Arms the process. After a failure nothing is installed.
-pub fn install(config: &Config) -> Result<()> {
-    let settings = config.resolve()?;
-    forks::wait_for_calls();
-    let mut installed = installed();
-    if let Some(before) = installed.as_ref() {
-        refuse_other(&before.settings, &settings)?;
-        if handler::taken_over().is_empty() && before.monitor_is_there() {
-            return Ok(());
-        }
-    }
-    // Connected first: where that fails, an installation that is there stays.
-    let connected = Connected::to_monitor(&settings)?;
-    match installed.as_mut() {
-        Some(before) => before.reconnect(connected)?,
-        None => *installed = Some(connected.arm(settings)?),
-    }
-    say_goodbye_at_exit();
-    Ok(())
-}
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::status::{CM_ERR_ALREADY_INSTALLED, CM_ERR_NOT_INSTALLED, CM_ERR_SOCKET, CM_ERR_TIMEOUT};
+use crate::wire::{self, Hello, PROTOCOL_VERSION, Role};
 
 fn refuse_other(before: &Settings, now: &Settings) -> Result<()> {
     if before == now {
@@ -68,68 +44,23 @@ fn refuse_other(before: &Settings, now: &Settings) -> Result<()> {
     ))
 }
 
-/// Disarms the process and says goodbye to the monitor.
-pub fn uninstall() -> Result<()> {
-    let installation = installed().take().ok_or_else(|| not_installed("cm_uninstall"))?;
-    installation.say_goodbye();
-    installation.disarm();
-    Ok(())
-}
-
-/// Whether the process is installed and its handlers are still ours.
-pub fn is_armed() -> Result<()> {
-    if installed().is_none() {
-        return Err(not_installed("cm_is_armed"));
-    }
-    let taken_over = handler::taken_over();
-    if taken_over.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        CM_ERR_HANDLER,
-        format!("somebody has replaced the handlers of signals {taken_over:?}: cm_install puts ours in front again"),
-    ))
-}
-
-/// Faults in `begin..end` are a runtime's own business.
-pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
-    if begin == 0 || end == 0 {
-        return Err(Error::new(CM_ERR_NULL_ARGUMENT, "begin or end of the code is NULL: give addresses"));
-    }
-    if end <= begin {
-        return Err(Error::new(
-            CM_ERR_INVALID_ARGUMENT,
-            format!("code from {begin:#x} to {end:#x} is empty: the end lies above the begin"),
-        ));
-    }
-    let _one_at_a_time = installed();
-    if handler::add_runtime_code(begin, end) {
-        return Ok(());
-    }
-    Err(Error::new(CM_ERR_LIMIT, format!("{} ranges of runtime code are given already", handler::RANGES_MAX)))
+/// What a host says of itself.
+fn hello_payload(settings: &Settings, role: Role) -> Vec<u8> {
+    wire::hello(&Hello {
+        version: PROTOCOL_VERSION,
+        role,
+        pid: std::process::id(),
+        dump_dir: &settings.dump_dir,
+        app_name: &settings.app_name,
+        keep_files: settings.keep_files,
+        keep_bytes: settings.keep_bytes,
+        contents: settings.contents,
+        deadline_ms: settings.deadline.as_millis() as u32,
+    })
 }
 
 fn not_installed(call: &str) -> Error {
     Error::new(CM_ERR_NOT_INSTALLED, format!("not installed in this process: cm_install comes before {call}"))
-}
-
-/// Has every orderly end of this process, by exit(3) or a return from main, say goodbye: kernels before 6.15 cannot tell
-/// the monitor with which status a process has ended. Once for the process's life; without it there is one record too
-/// many.
-fn say_goodbye_at_exit() {
-    static REGISTERED: Once = Once::new();
-    extern "C" fn on_exit() {
-        // A thread that is just installing holds the lock, and has nothing to say goodbye to yet.
-        if let Ok(installed) = INSTALLED.try_lock() {
-            installed.iter().for_each(Installation::say_goodbye);
-        }
-    }
-    REGISTERED.call_once(|| crate::sys::process::at_exit(on_exit));
-}
-
-/// Gives the calling thread an alternate signal stack that the handler can run on.
-pub fn init_thread() -> Result<()> {
-    crate::sys::altstack::ensure().map_err(|error| Error::system("cannot make an alternate signal stack", error))
 }
 
 /// The error for a monitor that does not answer in time.

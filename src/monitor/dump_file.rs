@@ -1,13 +1,11 @@
 //! How a file gets into a dump directory: under a temporary name until it is whole, then under its own.
 
-use std::fs::{DirBuilder, DirEntry, File, OpenOptions};
+use std::fs::{DirEntry, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, CWD, RenameFlags};
-use rustix::io::Errno;
+use crate::sys::files;
 
 /// How many files of one name are told apart by a counter.
 const COUNTER_MAX: u32 = 1000;
@@ -41,11 +39,11 @@ pub(super) struct NewFile {
 impl NewFile {
     /// Makes the directory where it is missing, and the temporary file in it.
     pub(super) fn create(directory: &Path, stem: &str) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        files::make_private_dir(directory)?;
         // The writer's own pid makes the name unique among the dumpers alive.
         let temporary = directory.join(format!(".{stem}.{}.tmp", std::process::id()));
         // create_new is O_EXCL, which follows no symbolic link either (open(2)).
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let file = files::private().read(true).write(true).create_new(true).open(&temporary)?;
         Ok(Self { file, temporary, directory: directory.to_owned(), stem: stem.to_owned() })
     }
 
@@ -54,16 +52,17 @@ impl NewFile {
         for counter in 1..=COUNTER_MAX {
             let suffix = if counter == 1 { String::new() } else { format!("-{counter}") };
             let path = self.directory.join(format!("{}{suffix}.{extension}", self.stem));
-            match rename_new(&self.temporary, &path) {
+            match files::rename_new(&self.temporary, &path) {
                 Ok(()) => return Ok((self.file.try_clone()?, path)),
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
             }
         }
         Err(io::Error::other(format!("{COUNTER_MAX} files named {}.{extension} exist already", self.stem)))
     }
 
     /// Puts the whole file in the place of the one at `path`.
+    #[cfg(target_os = "linux")]
     pub(super) fn replace(self, path: &Path) -> io::Result<(File, PathBuf)> {
         std::fs::rename(&self.temporary, path)?;
         Ok((self.file.try_clone()?, path.to_owned()))
@@ -78,6 +77,7 @@ impl Drop for NewFile {
 }
 
 /// Removes what a writer that was ended in the middle, process `writer`, has left behind.
+#[cfg(target_os = "linux")]
 pub(super) fn remove_temporary(directory: &Path, writer: i32) {
     for (entry, _) in temporaries(directory).filter(|(_, of)| *of == writer.to_string()) {
         let _ = std::fs::remove_file(entry.path());
@@ -102,18 +102,6 @@ fn temporaries(directory: &Path) -> impl Iterator<Item = (DirEntry, String)> {
         let (stem, writer) = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
         (is_stem(stem) && is_number(writer)).then(|| (entry, writer.to_owned()))
     })
-}
-
-/// Renames, but replaces nothing.
-fn rename_new(from: &Path, to: &Path) -> Result<(), Errno> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system knows the flag (renameat2(2)); a link replaces nothing either.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty())?;
-            rustix::fs::unlink(from)
-        }
-        other => other,
-    }
 }
 
 #[cfg(test)]

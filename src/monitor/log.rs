@@ -1,8 +1,7 @@
 //! The monitor's log: a line an event, to a file or to standard error.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -10,7 +9,8 @@ use log::{Log, Metadata, Record};
 
 use super::{Options, callbacks};
 use crate::error::{Error, Result};
-use crate::sys::process;
+use crate::sys::clock::utc;
+use crate::sys::files;
 
 /// Sends the process's log records to where the options say. A host in Rust that has a logger already keeps it.
 ///
@@ -20,10 +20,9 @@ pub(super) fn start(options: &Options) -> Result<()> {
         return Ok(());
     }
     let file = options.log_file.as_deref().map(|path| {
-        OpenOptions::new()
+        files::private()
             .append(true)
             .create(true)
-            .mode(0o600)
             .open(path)
             .map_err(|error| Error::system(format_args!("cannot open the log file {}", path.display()), error))
     });
@@ -51,7 +50,7 @@ impl Log for Sink {
         let message = record.args().to_string().replace(char::is_control, "\u{fffd}");
         let line = format!(
             "{} {:5} crash-monitor[{}] {message}\n",
-            process::utc(SystemTime::now()),
+            utc(SystemTime::now()),
             record.level(),
             std::process::id(),
         );

@@ -1,8 +1,6 @@
 //! A monitor's command line.
 
 use std::ffi::OsString;
-use std::os::fd::RawFd;
-use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use lexopt::Arg;
@@ -10,9 +8,34 @@ use lexopt::Arg;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::status::CM_ERR_COMMAND_LINE;
+use crate::sys::program;
 
 /// Marks a process as a monitor.
 const MARKER: &str = "--crash-monitor";
+
+/// Who serves the hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// The monitor that this library has for Linux.
+    #[cfg(target_os = "linux")]
+    Linux,
+    /// minidumper's server.
+    Minidumper,
+}
+
+impl Backend {
+    #[cfg(target_os = "linux")]
+    const NAMES: &[(&str, Self)] = &[("linux", Self::Linux), ("minidumper", Self::Minidumper)];
+    #[cfg(not(target_os = "linux"))]
+    const NAMES: &[(&str, Self)] = &[("minidumper", Self::Minidumper)];
+}
+
+/// The first that there is.
+impl Default for Backend {
+    fn default() -> Self {
+        Self::NAMES[0].1
+    }
+}
 
 /// What a monitor goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,24 +50,22 @@ pub struct Options {
     pub log_file: Option<PathBuf>,
     /// How much the log says.
     pub log_level: log::LevelFilter,
+    /// Who serves the hosts.
+    pub backend: Backend,
     /// The starter's pipe: one byte is written to it once the monitor listens.
-    pub(crate) ready_fd: Option<RawFd>,
+    pub(crate) ready_fd: Option<i32>,
 }
 
 impl Options {
     /// The options of this process, if its command line makes it a monitor.
     pub(super) fn from_own_command_line() -> Option<Result<Self>> {
-        // Not std::env::args: the library may have been loaded by a program that std did not start.
-        let bytes = std::fs::read("/proc/self/cmdline").ok()?;
-        let arguments = bytes.split(|byte| *byte == 0).map(|argument| OsString::from_vec(argument.to_vec()));
-        Self::after_marker(arguments)
+        Self::after_marker(program::arguments().into_iter())
     }
 
     fn after_marker(arguments: impl Iterator<Item = OsString>) -> Option<Result<Self>> {
         let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
         arguments.find(|argument| argument == MARKER)?;
-        // The kernel ends the last argument with a NUL too, which leaves an empty one.
-        Some(Self::parse(arguments.filter(|argument| !argument.is_empty())))
+        Some(Self::parse(arguments))
     }
 
     /// Reads the arguments of `crash-monitor run`, which are those behind `--crash-monitor` too.
@@ -54,13 +75,14 @@ impl Options {
 
     fn parse_with(mut parser: lexopt::Parser) -> Result<Self> {
         let (mut dump_dir, mut socket, mut log_file, mut ready_fd, mut stay) = (None, None, None, None, false);
-        let mut log_level = log::LevelFilter::Info;
+        let (mut log_level, mut backend) = (log::LevelFilter::Info, Backend::default());
         while let Some(argument) = parser.next().map_err(bad)? {
             match argument {
                 Arg::Long("dump-dir") => dump_dir = Some(path(&mut parser)?),
                 Arg::Long("socket") => socket = Some(path(&mut parser)?),
                 Arg::Long("log-file") => log_file = Some(path(&mut parser)?),
                 Arg::Long("log-level") => log_level = parser.value().map_err(bad).and_then(level)?,
+                Arg::Long("backend") => backend = parser.value().map_err(bad).and_then(named_backend)?,
                 Arg::Long("ready-fd") => {
                     use lexopt::ValueExt;
                     ready_fd = Some(parser.value().and_then(|value| value.parse()).map_err(bad)?);
@@ -72,7 +94,7 @@ impl Options {
         let dump_dir: PathBuf = dump_dir.ok_or_else(|| bad("--dump-dir is missing: give the directory for dumps"))?;
         let socket = socket.unwrap_or_else(|| dump_dir.join(config::DEFAULT_SOCKET_NAME));
         config::check_socket_path(&socket)?;
-        Ok(Self { dump_dir, socket, stay, log_file, log_level, ready_fd })
+        Ok(Self { dump_dir, socket, stay, log_file, log_level, backend, ready_fd })
     }
 }
 
@@ -80,6 +102,15 @@ impl Options {
 fn level(value: OsString) -> Result<log::LevelFilter> {
     let name = value.to_string_lossy();
     name.parse().map_err(|_| bad(format!("log level {name:?} is unknown: give off, error, warn, info or debug")))
+}
+
+/// A backend by its name.
+fn named_backend(value: OsString) -> Result<Backend> {
+    let known = Backend::NAMES.iter().find(|(name, _)| value == *name);
+    known.map(|(_, backend)| *backend).ok_or_else(|| {
+        let names: Vec<_> = Backend::NAMES.iter().map(|(name, _)| *name).collect();
+        bad(format!("backend {value:?} is unknown here: give {}", names.join(" or ")))
+    })
 }
 
 /// An option's value as a path, absolute: the monitor's directory is not its starter's.
@@ -120,6 +151,7 @@ mod tests {
             ("h --crash-monitor --dump-dir /d --colour", "--colour"),
             ("h --crash-monitor --dump-dir /d --ready-fd three", "three"),
             ("h --crash-monitor --dump-dir /d --log-level loud", "loud"),
+            ("h --crash-monitor --dump-dir /d --backend crashpad", "minidumper"),
             ("h --crash-monitor --dump-dir", "--dump-dir"),
         ] {
             let error = command_line(line).unwrap().unwrap_err();

@@ -5,12 +5,21 @@
 
 #![allow(unsafe_code)] // System calls; every block says why it is sound.
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("crash-monitor supports Linux; the backends for Windows and macOS are not written yet");
-
+#[cfg(target_os = "linux")]
 pub(crate) mod altstack;
+pub(crate) mod clock;
+pub(crate) mod files;
+#[cfg(target_os = "linux")]
 pub(crate) mod process;
+pub(crate) mod program;
+#[cfg(target_os = "linux")]
 pub(crate) mod ptrace;
+#[cfg(target_os = "linux")]
 pub(crate) mod raw;
+#[cfg(target_os = "linux")]
 pub(crate) mod signals;
+#[cfg(target_os = "linux")]
 pub(crate) mod spawn;
+#[cfg(windows)]
+pub(crate) mod stack_guarantee;
+pub(crate) mod termination;

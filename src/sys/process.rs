@@ -3,72 +3,13 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags};
 use rustix::net::SocketAddrUnix;
 use rustix::net::sockopt::Timeout;
 
 use super::raw;
-
-/// Whether this process runs with more rights than its user has (getauxval(3), `AT_SECURE`): then its environment is
-/// not to be trusted.
-pub(crate) fn is_privileged() -> bool {
-    // SAFETY: no pointers.
-    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
-}
-
-/// The file that holds this library's code: the shared library, or the program it is linked into.
-pub(crate) fn own_file() -> Option<std::path::PathBuf> {
-    use std::os::unix::ffi::OsStrExt;
-    // SAFETY: all-zero bytes are a valid Dl_info.
-    let mut info: libc::Dl_info = unsafe { std::mem::zeroed() };
-    // SAFETY: an address of this library and room for the answer.
-    let found = unsafe { libc::dladdr(own_file as *const () as *const _, &raw mut info) };
-    if found == 0 || info.dli_fname.is_null() {
-        return None;
-    }
-    // SAFETY: dladdr(3) gives a NUL-terminated string that lives as long as the library is loaded.
-    let name = unsafe { std::ffi::CStr::from_ptr(info.dli_fname) };
-    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name.to_bytes()));
-    // The main program's name may be its argv[0], which is a path only where it holds a slash (dladdr(3)).
-    if path.components().count() > 1 { path.canonicalize().ok() } else { std::env::current_exe().ok() }
-}
-
-/// Ignores the signals that a terminal sends to everybody, and gives a descriptor that becomes readable when `SIGTERM`
-/// is sent. By a handler and not by signalfd(2), for which every thread would have to block the signal: a program in Go
-/// that is its own monitor has threads that do not.
-pub(crate) fn termination_signal() -> io::Result<OwnedFd> {
-    let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    TERMINATION.store(event.as_raw_fd(), Ordering::Relaxed);
-    // SAFETY: valid signals, a live sigaction of which all-zero bytes are a valid value, and a handler that calls
-    // nothing but write(2).
-    unsafe {
-        for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE] {
-            libc::signal(signal, libc::SIG_IGN);
-        }
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = on_termination as *const () as usize;
-        action.sa_flags = libc::SA_ONSTACK | libc::SA_RESTART;
-        if libc::sigaction(libc::SIGTERM, &raw const action, ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(event)
-}
-
-/// The descriptor that tells of `SIGTERM`.
-static TERMINATION: AtomicI32 = AtomicI32::new(-1);
-
-extern "C" fn on_termination(_signal: i32) {
-    let errno = raw::errno();
-    let one = 1_u64;
-    // SAFETY: eight live bytes, as eventfd(2) wants them.
-    unsafe { libc::write(TERMINATION.load(Ordering::Relaxed), (&raw const one).cast(), size_of::<u64>()) };
-    raw::set_errno(errno);
-}
 
 /// Runs `work` in a forked child, which ends with the code that it gives; the parent gets the child's pid.
 ///
@@ -190,26 +131,4 @@ pub(crate) fn inherited(fd: RawFd) -> Option<OwnedFd> {
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let _ = rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC);
     Some(fd)
-}
-
-/// A moment as `2026-01-31T23:59:59.123Z`.
-pub(crate) fn utc(time: std::time::SystemTime) -> String {
-    let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seconds = since.as_secs() as libc::time_t;
-    // SAFETY: all-zero bytes are a valid tm, which gmtime_r fills.
-    let tm = unsafe {
-        let mut tm: libc::tm = std::mem::zeroed();
-        libc::gmtime_r(&raw const seconds, &raw mut tm);
-        tm
-    };
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-        tm.tm_year + 1900,
-        tm.tm_mon + 1,
-        tm.tm_mday,
-        tm.tm_hour,
-        tm.tm_min,
-        tm.tm_sec,
-        since.subsec_millis()
-    )
 }

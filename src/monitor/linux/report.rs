@@ -8,12 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::attachments::Attachments;
 use super::dump::{self, Subject};
-use super::dump_file::{self, NewFile};
 use super::dumper::{Cause, Job, Work};
 use super::process_info::ProcessInfo;
 use super::record::{self, Dumped};
 use super::session::Description;
-use super::{callbacks, retention};
+use crate::monitor::dump_file::{self, NewFile};
+use crate::monitor::{callbacks, retention};
 use crate::sys::process;
 use crate::sys::signals::AllBlocked;
 

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::extras::{self, Message};
 use super::installation::{Connected, Installation};
-use super::{connect, installed, not_installed};
+use super::{connect, installed};
 use crate::error::{Error, Result};
+use crate::install::not_installed;
 use crate::limits;
 use crate::status::CM_ERR_INVALID_ARGUMENT;
 use crate::sys::raw;

@@ -1,15 +1,48 @@
 //! Starting a monitor and waiting until it is ready.
 
+use std::ffi::{CString, OsString};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::connect::{self, Connection};
-use super::{timed_out, unusable};
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::install::{monitor_program, timed_out, unusable};
 use crate::status::CM_ERR_MONITOR_START;
+use crate::sys::program;
 use crate::sys::raw::{self, Deadline, Errno};
-use crate::sys::spawn::Program;
+use crate::sys::spawn::{Program, READY_FD};
 use crate::wire;
+
+/// What the dynamic loader needs to find this library again for a host that is its own monitor.
+const KEPT_VARIABLE: &str = "LD_LIBRARY_PATH";
+
+/// The monitor to start, or the error that says where one was looked for. The outer error is another failure.
+pub(super) fn program(settings: &Settings) -> Result<Result<Program>> {
+    let path = match monitor_program::executable(settings) {
+        Ok(path) => path,
+        Err(error) => return Ok(Err(error)),
+    };
+    let secure = program::is_privileged();
+    let environment = std::env::var_os(KEPT_VARIABLE).filter(|_| !secure).map(|value| {
+        let mut pair = OsString::from(format!("{KEPT_VARIABLE}="));
+        pair.push(value);
+        pair
+    });
+    let strings = |strings: Vec<OsString>| strings.into_iter().map(|s| c_string(s.into_vec())).collect();
+    Program::new(
+        c_string(path.as_os_str().as_bytes().to_vec()),
+        strings(monitor_program::command_line(settings, READY_FD)),
+        strings(environment.into_iter().collect()),
+    )
+    .map(Ok)
+    .map_err(|error| Error::system("cannot map stacks for starting a monitor", error))
+}
+
+/// Paths from C, the environment or the kernel hold no NUL.
+fn c_string(bytes: Vec<u8>) -> CString {
+    CString::new(bytes).unwrap_or_default()
+}
 
 /// Starts a monitor and connects to the one that listens then: that one, or that of another host which was faster.
 pub(super) fn and_connect(settings: &Settings, program: &Result<Program>, deadline: Deadline) -> Result<Connection> {

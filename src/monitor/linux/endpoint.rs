@@ -1,19 +1,19 @@
 //! The listening socket, and that no two monitors have the same one.
 //!
-//! A lock file beside the socket (`<socket>.lock`, flock(2)) is held while a monitor looks whether somebody listens and
-//! begins to listen itself, and again while it stops: of several that start at once one wins, the others see it.
+//! The path's lock is held while a monitor looks whether somebody listens and begins to listen itself, and again while it
+//! stops.
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use crate::error::{Error, Result};
-use crate::status::CM_ERR_SOCKET;
+use crate::error::Result;
+use crate::monitor::lock::Lock;
+use crate::monitor::unusable;
+use crate::sys::files;
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
 
 /// Connections that wait to be accepted; the kernel caps it at net.core.somaxconn.
@@ -23,7 +23,7 @@ pub(super) const BACKLOG: i32 = 1024;
 const PROBE: Duration = Duration::from_secs(1);
 
 /// A socket that this process alone listens at.
-pub(super) struct Endpoint {
+pub(in crate::monitor) struct Endpoint {
     pub listener: OwnedFd,
     path: PathBuf,
     /// Device and inode of the socket file: whether it is still ours when we end.
@@ -43,10 +43,7 @@ impl Endpoint {
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(error)?;
         let address = SocketAddrUnix::new(path).map_err(error)?;
         // Mode 0600 from the start: bind(2) makes the file by the process's umask.
-        let umask = rustix::process::umask(Mode::XUSR | Mode::RWXG | Mode::RWXO);
-        let bound = rustix::net::bind(&listener, &address);
-        rustix::process::umask(umask);
-        bound.map_err(error)?;
+        files::with_private_umask(|| rustix::net::bind(&listener, &address)).map_err(error)?;
         rustix::net::listen(&listener, BACKLOG).map_err(error)?;
         let file = identity(path).ok_or_else(|| unusable(path, "the socket vanished at once"))?;
         drop(lock);
@@ -56,21 +53,17 @@ impl Endpoint {
     /// Stops listening, unless a host has just connected: `accept` says whether it took one in.
     pub(super) fn release(self, accept: impl FnOnce(&OwnedFd) -> bool) -> Option<Self> {
         // Without the lock (the directory may be gone) there is nothing left to protect.
-        let _lock = Lock::take(&self.path);
+        let lock = Lock::take(&self.path);
         if accept(&self.listener) {
             return Some(self);
         }
         // Another monitor's socket is not ours to remove. Where there is none any more, the lock is all that is left.
         if identity(&self.path).is_none_or(|found| found == self.file) {
             let _ = std::fs::remove_file(&self.path);
-            let _ = std::fs::remove_file(lock_path(&self.path));
+            lock.into_iter().for_each(Lock::remove);
         }
         None
     }
-}
-
-fn unusable(path: &Path, why: impl std::fmt::Display) -> Error {
-    Error::new(CM_ERR_SOCKET, format!("cannot listen at {}: {why}", path.display()))
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -79,44 +72,16 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 /// Whether a monitor is there. A socket that nobody listens at is removed; anything else is left alone and an error.
 fn somebody_listens(path: &Path) -> Result<bool> {
-    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(false) };
-    if !found.file_type().is_socket() {
+    if files::is_no_socket(path) {
         return Err(unusable(path, "what lies there is not a socket and is left alone"));
     }
     match raw::connect(&SocketAddress::new(path.as_os_str().as_encoded_bytes()), Deadline::after(PROBE)) {
         Ok(_) | Err(Errno(libc::ETIMEDOUT)) => Ok(true),
+        Err(Errno(libc::ENOENT)) => Ok(false),
         Err(Errno(libc::ECONNREFUSED)) => {
             std::fs::remove_file(path).map_err(|error| unusable(path, format_args!("a stale socket: {error}")))?;
             Ok(false)
         }
         Err(errno) => Err(unusable(path, errno)),
-    }
-}
-
-fn lock_path(socket: &Path) -> PathBuf {
-    let mut path = socket.as_os_str().to_owned();
-    path.push(".lock");
-    path.into()
-}
-
-/// The lock of a socket path; given back when dropped.
-struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    fn take(socket: &Path) -> Result<Self> {
-        let path = lock_path(socket);
-        let error = |errno| unusable(socket, format_args!("lock file {}: {errno}", path.display()));
-        loop {
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = File::from(rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(error)?);
-            rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive)).map_err(error)?;
-            // A monitor that ended meanwhile has removed the file: then somebody else may hold the lock of a new one.
-            let locked = file.metadata().ok().map(|file| (file.dev(), file.ino()));
-            if locked.is_some() && locked == identity(&path) {
-                return Ok(Self { _file: file });
-            }
-        }
     }
 }

@@ -6,8 +6,8 @@ use std::io::{self, Read, Take};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::dump_file::NewFile;
 use crate::limits;
+use crate::monitor::dump_file::NewFile;
 
 /// Names that a copy must not have, since the dump and the record have them.
 const TAKEN: [&str; 2] = ["dmp", "json"];

@@ -1,17 +1,15 @@
 //! One connection: what its messages mean. Bad ones end it, and nothing else.
 
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use minidump_writer::crash_context::CrashContext;
 
 use super::extras::Extra;
-use super::retention::Limits;
 use crate::config;
 use crate::limits;
+use crate::monitor::retention::Limits;
 use crate::wire::{self, Contents, Hello, Malformed, Reader, Role, Verdict};
 
 /// A connection and the process that opened it.
@@ -129,11 +127,9 @@ fn annotation(rest: &mut Reader<'_>) -> Option<Action> {
 
 /// What the host calls /proc/self is, seen from here, another directory: that of its pid in our name space.
 fn attachment(rest: &mut Reader<'_>, peer: i32) -> Option<Action> {
-    let path = rest.string()?;
-    let absolute = path.first() == Some(&b'/') && !path.contains(&0);
-    let path = Path::new(OsStr::from_bytes(path));
+    let path = wire::path(rest)?;
     let of_peer = path.strip_prefix("/proc/self").map(|rest| Path::new("/proc").join(peer.to_string()).join(rest));
-    absolute.then(|| Action::Extra(Extra::Attachment(of_peer.unwrap_or_else(|_| path.to_owned()))))
+    Some(Action::Extra(Extra::Attachment(of_peer.unwrap_or_else(|_| path.to_owned()))))
 }
 
 fn memory(rest: &mut Reader<'_>) -> Option<Action> {
@@ -158,7 +154,7 @@ fn hello(payload: &[u8]) -> Option<Action> {
     // A dumper may take until the deadline, and keeps others waiting.
     let hello = Hello::parse(payload).filter(|hello| config::DEADLINE_MS_RANGE.contains(&hello.deadline_ms))?;
     let description = Description {
-        dump_dir: PathBuf::from(OsStr::from_bytes(hello.dump_dir)),
+        dump_dir: hello.dump_dir.to_owned(),
         app_name: hello.app_name.to_owned(),
         retention: Limits { files: hello.keep_files, bytes: hello.keep_bytes },
         contents: hello.contents,

@@ -2,20 +2,21 @@
 //! and `dumping` are the other parts of [`Monitor`].
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
-use super::Options;
 use super::admission;
 use super::dumper::{Dumper, Job};
 use super::endpoint::{self, Endpoint};
 use super::hosts::Hosts;
-use super::retention::Limits;
 use super::session::{Description, Session};
 use crate::config;
 use crate::error::{Error, Result};
-use crate::sys::process;
+use crate::monitor::Options;
+use crate::monitor::retention::Limits;
+use crate::sys::termination;
 use crate::wire::{self, Contents};
 
 /// Events taken from the kernel at a time.
@@ -24,9 +25,9 @@ const EVENTS: usize = 64;
 const ACCEPTED_AT_ONCE: usize = 16;
 
 /// Serves until the last host has gone and its dump is written.
-pub(super) fn serve(endpoint: Endpoint, starter: Option<OwnedFd>, options: &Options) -> Result<()> {
+pub(in crate::monitor) fn serve(endpoint: Endpoint, starter: Option<File>, options: &Options) -> Result<()> {
     let failed = |errno: std::io::Error| Error::system("the monitor's event loop", errno);
-    let mut monitor = Monitor::new(endpoint, starter, options).map_err(failed)?;
+    let mut monitor = Monitor::new(endpoint, starter.map(OwnedFd::from), options).map_err(failed)?;
     log::info!("listening at {}", options.socket.display());
     monitor.run().map_err(failed)?;
     log::info!("ending: no host is left");
@@ -98,7 +99,7 @@ pub(super) struct Monitor {
 
 impl Monitor {
     fn new(endpoint: Endpoint, starter: Option<OwnedFd>, options: &Options) -> std::io::Result<Self> {
-        let termination = process::termination_signal()?;
+        let termination = termination::descriptor()?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &endpoint.listener, Token::Listener.pack(), EventFlags::IN)?;
         epoll::add(&epoll, &termination, Token::Termination.pack(), EventFlags::IN)?;

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use minidumper::{Client, SocketName};
 
-use super::{timed_out, unusable};
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::install::{hello_payload, timed_out, unusable};
 use crate::status::{CM_ERR_DUMP, CM_ERR_MONITOR_VERSION};
+use crate::sys::files;
 use crate::sys::process;
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
-use crate::wire::{self, Hello, PROTOCOL_VERSION, Role, Verdict};
+use crate::wire::{self, PROTOCOL_VERSION, Role, Verdict};
 
 /// How long a message on the control connection waits for room.
 const TELL: Duration = Duration::from_secs(1);
@@ -26,20 +27,6 @@ pub(super) struct Connection {
 pub(super) fn hello_message(settings: &Settings, role: Role) -> Vec<u8> {
     let payload = hello_payload(settings, role);
     [&wire::header(wire::KIND_USER + wire::USER_HELLO, payload.len()), payload.as_slice()].concat()
-}
-
-fn hello_payload(settings: &Settings, role: Role) -> Vec<u8> {
-    let dump_dir = settings.dump_dir.as_os_str().as_encoded_bytes();
-    wire::hello(&Hello {
-        version: PROTOCOL_VERSION,
-        role,
-        dump_dir,
-        app_name: &settings.app_name,
-        keep_files: settings.keep_files,
-        keep_bytes: settings.keep_bytes,
-        contents: settings.contents,
-        deadline_ms: settings.deadline.as_millis() as u32,
-    })
 }
 
 /// Connects to the monitor at the socket path. None where none listens; what is there but is no monitor of ours is an
@@ -72,13 +59,10 @@ pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Resu
 
 /// Nobody listens at the path: a socket may be replaced, anything else must be left alone.
 fn stale_socket(settings: &Settings) -> Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    match std::fs::symlink_metadata(&settings.socket_path) {
-        Ok(found) if !found.file_type().is_socket() => {
-            Err(unusable(settings, "what lies there is not a socket and is left alone: give another path"))
-        }
-        _ => Ok(()),
+    if files::is_no_socket(&settings.socket_path) {
+        return Err(unusable(settings, "what lies there is not a socket and is left alone: give another path"));
     }
+    Ok(())
 }
 
 /// Says hello and pings. False where the monitor hangs up: it is just ending.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use minidump_writer::thread_info::ThreadInfo;
 use rustix::fs::{Dir, Mode, OFlags};
 
-use crate::monitor::process_info::{self, Stat};
+use crate::monitor::linux::process_info::{self, Stat};
 use crate::sys::ptrace::{self, Stop, Stops};
 
 /// More threads than this are counted, not dumped.

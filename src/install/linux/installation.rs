@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::connect::{self, Connection};
 use super::extras::{self, Message};
-use super::{dump_dir, init_thread, monitor_program, start};
+use super::{init_thread, start};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::handler::{self, Armed, CrashLink, Frozen};
+use crate::install::dump_dir;
 use crate::status::CM_ERR_HANDLER;
 use crate::sys::raw::{self, Deadline, FileIdentity, SocketAddress};
 use crate::sys::signals::Dispositions;
@@ -28,7 +29,7 @@ impl Connected {
     pub(super) fn to_monitor(settings: &Settings) -> Result<Self> {
         dump_dir::make(&settings.dump_dir)?;
         let deadline = Deadline::after(settings.deadline);
-        let program = monitor_program::find(settings)?;
+        let program = start::program(settings)?;
         let crash = match connect::to_living_monitor(settings, deadline)? {
             Some(connection) => connection,
             None => start::and_connect(settings, &program, deadline)?,

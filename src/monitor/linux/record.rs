@@ -10,7 +10,7 @@ use super::dump::Made;
 use super::dumper::{Cause, Job};
 use super::process_info::ProcessInfo;
 use super::signal_names;
-use crate::sys::process::utc;
+use crate::sys::clock::utc;
 
 /// Version of the records' layout; raised when a member changes its meaning.
 const SCHEMA: u32 = 1;

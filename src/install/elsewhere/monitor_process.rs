@@ -1,0 +1,89 @@
+//! Finding a monitor, or starting one.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+
+use minidumper::{Client, SocketName};
+
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::install::{hello_payload, monitor_program, timed_out, unusable};
+use crate::status::CM_ERR_MONITOR_START;
+use crate::sys::files;
+use crate::wire::{self, Role};
+
+/// A monitor tells at its standard output when it is ready.
+const READY_FD: i32 = 1;
+
+/// Connects to the monitor at the socket path, which is started where none listens.
+pub(super) fn connect(settings: &Settings) -> Result<Client> {
+    if files::is_no_socket(&settings.socket_path) {
+        return Err(unusable(settings, "what lies there is not a socket and is left alone: give another path"));
+    }
+    if let Ok(client) = to_living_monitor(settings) {
+        return Ok(client);
+    }
+    start(settings)?;
+    to_living_monitor(settings).map_err(|error| unusable(settings, error))
+}
+
+fn to_living_monitor(settings: &Settings) -> std::result::Result<Client, minidumper::Error> {
+    let client = Client::with_name(SocketName::Path(&settings.socket_path))?;
+    client.send_message(wire::USER_HELLO, hello_payload(settings, Role::Control))?;
+    client.ping()?;
+    Ok(client)
+}
+
+/// Starts a monitor and waits until it is ready.
+fn start(settings: &Settings) -> Result<()> {
+    let program = monitor_program::executable(settings)?;
+    let failed = |why: String| Error::new(CM_ERR_MONITOR_START, format!("the monitor {} {why}", program.display()));
+    let mut command = Command::new(&program);
+    // Its name comes first, which Command gives by itself.
+    command.args(&monitor_program::command_line(settings, READY_FD)[1..]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    of_its_own(&mut command);
+    let mut monitor = command.spawn().map_err(|error| failed(format!("cannot be started: {error}")))?;
+    match first_words(&mut monitor, settings) {
+        Ok(words) if words.is_empty() => {
+            Err(failed("ended before it was ready: it has to call cm_run_monitor first thing in main".to_owned()))
+        }
+        Ok(words) => wire::parse_ready(&words).map_err(|reason| failed(format!("failed: {reason}"))),
+        Err(RecvTimeoutError::Timeout) => {
+            // It may have ended by itself meanwhile.
+            let _ = monitor.kill();
+            Err(timed_out(settings, "become ready", settings.deadline))
+        }
+        Err(RecvTimeoutError::Disconnected) => Err(failed("closed its standard output".to_owned())),
+    }
+}
+
+/// What it says at its standard output, within the deadline.
+fn first_words(monitor: &mut Child, settings: &Settings) -> std::result::Result<Vec<u8>, RecvTimeoutError> {
+    let stdout = monitor.stdout.take();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut words = [0; wire::READY_MAX];
+        if let Some(Ok(length)) = stdout.map(|mut stdout| stdout.read(&mut words)) {
+            // Who has waited too long does not listen any more.
+            let _ = sender.send(words[..length].to_vec());
+        }
+    });
+    receiver.recv_timeout(settings.deadline)
+}
+
+/// What a terminal sends to the host's processes is not for the monitor.
+#[cfg(unix)]
+fn of_its_own(command: &mut Command) {
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
+/// What a console sends to the host's processes is not for the monitor.
+#[cfg(windows)]
+fn of_its_own(command: &mut Command) {
+    const DETACHED_PROCESS: u32 = 0x8;
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+    std::os::windows::process::CommandExt::creation_flags(command, DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP);
+}

@@ -1,0 +1,108 @@
+//! The host's side on Linux: `connect` finds a monitor, `start` starts one, `installation` attaches the handlers;
+//! `extras` and `telling` are what the host says between install and crash, `forks` is about its children.
+
+mod connect;
+mod extras;
+mod forks;
+mod installation;
+mod start;
+mod telling;
+
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+use super::{not_installed, refuse_other};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::handler;
+use crate::status::{CM_ERR_HANDLER, CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NULL_ARGUMENT};
+
+use installation::{Connected, Installation};
+pub use telling::{add_memory, attach_file, dump_now, heartbeat, remove_memory, set_annotation, start_heartbeat};
+
+static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
+
+fn installed() -> MutexGuard<'static, Option<Installation>> {
+    // An install that panicked left None behind: the value is only set once everything is done.
+    INSTALLED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Arms the process. After a failure nothing is installed.
+pub fn install(config: &Config) -> Result<()> {
+    let settings = config.resolve()?;
+    forks::wait_for_calls();
+    let mut installed = installed();
+    if let Some(before) = installed.as_ref() {
+        refuse_other(&before.settings, &settings)?;
+        if handler::taken_over().is_empty() && before.monitor_is_there() {
+            return Ok(());
+        }
+    }
+    // Connected first: where that fails, an installation that is there stays.
+    let connected = Connected::to_monitor(&settings)?;
+    match installed.as_mut() {
+        Some(before) => before.reconnect(connected)?,
+        None => *installed = Some(connected.arm(settings)?),
+    }
+    say_goodbye_at_exit();
+    Ok(())
+}
+
+/// Disarms the process and says goodbye to the monitor.
+pub fn uninstall() -> Result<()> {
+    let installation = installed().take().ok_or_else(|| not_installed("cm_uninstall"))?;
+    installation.say_goodbye();
+    installation.disarm();
+    Ok(())
+}
+
+/// Whether the process is installed and its handlers are still ours.
+pub fn is_armed() -> Result<()> {
+    if installed().is_none() {
+        return Err(not_installed("cm_is_armed"));
+    }
+    let taken_over = handler::taken_over();
+    if taken_over.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        CM_ERR_HANDLER,
+        format!("somebody has replaced the handlers of signals {taken_over:?}: cm_install puts ours in front again"),
+    ))
+}
+
+/// Faults in `begin..end` are a runtime's own business.
+pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
+    if begin == 0 || end == 0 {
+        return Err(Error::new(CM_ERR_NULL_ARGUMENT, "begin or end of the code is NULL: give addresses"));
+    }
+    if end <= begin {
+        return Err(Error::new(
+            CM_ERR_INVALID_ARGUMENT,
+            format!("code from {begin:#x} to {end:#x} is empty: the end lies above the begin"),
+        ));
+    }
+    let _one_at_a_time = installed();
+    if handler::add_runtime_code(begin, end) {
+        return Ok(());
+    }
+    Err(Error::new(CM_ERR_LIMIT, format!("{} ranges of runtime code are given already", handler::RANGES_MAX)))
+}
+
+/// Has every orderly end of this process, by exit(3) or a return from main, say goodbye: kernels before 6.15 cannot tell
+/// the monitor with which status a process has ended. Once for the process's life; without it there is one record too
+/// many.
+fn say_goodbye_at_exit() {
+    static REGISTERED: Once = Once::new();
+    extern "C" fn on_exit() {
+        // A thread that is just installing holds the lock, and has nothing to say goodbye to yet.
+        if let Ok(installed) = INSTALLED.try_lock() {
+            installed.iter().for_each(Installation::say_goodbye);
+        }
+    }
+    REGISTERED.call_once(|| crate::sys::process::at_exit(on_exit));
+}
+
+/// Gives the calling thread an alternate signal stack that the handler can run on.
+pub fn init_thread() -> Result<()> {
+    crate::sys::altstack::ensure().map_err(|error| Error::system("cannot make an alternate signal stack", error))
+}
