@@ -15,6 +15,8 @@ pub(crate) const SOCKET_PATH_MAX: usize = 107;
 pub(crate) const PATH_BYTES_MAX: usize = 4095;
 /// Longest application name in bytes; it becomes part of a file name, whose limit is 255 (linux/limits.h).
 pub(crate) const APP_NAME_MAX: usize = 64;
+/// The name of a host that says none.
+pub(crate) const APP_NAME_DEFAULT: &str = "app";
 /// How long a crashing host waits for its dump, all steps together, unless it asks otherwise.
 pub(crate) const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
 /// Shortest and longest deadline in milliseconds that a host may ask for.
@@ -233,11 +235,11 @@ fn is_in_app_names(byte: u8) -> bool {
 /// The executable's file name with everything that does not belong in a file name replaced.
 fn default_app_name() -> String {
     let executable = std::env::current_exe().unwrap_or_default();
-    let name = executable.file_name().map_or_else(|| OsString::from("app"), OsStr::to_owned);
+    let name = executable.file_name().map_or_else(|| OsString::from(APP_NAME_DEFAULT), OsStr::to_owned);
     let name = name.as_encoded_bytes();
     let safe = |byte: &u8| if is_in_app_names(*byte) { *byte as char } else { '_' };
     // A name that begins with a dot is a hidden file's.
-    let prefix = if name.starts_with(b".") { "app" } else { "" };
+    let prefix = if name.starts_with(b".") { APP_NAME_DEFAULT } else { "" };
     prefix.chars().chain(name.iter().map(safe)).take(APP_NAME_MAX).collect()
 }
 

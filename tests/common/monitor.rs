@@ -54,16 +54,25 @@ impl Monitor {
         Self::start_by(sandbox, Command::new(Self::program()))
     }
 
+    /// Starts one whose backend is minidumper's server.
+    pub fn start_minidumpers(sandbox: &Sandbox) -> Self {
+        Self::start_with(sandbox, Command::new(Self::program()), &["--backend", "minidumper"])
+    }
+
     pub fn program() -> PathBuf {
         dist().join("bin/crash-monitor")
     }
 
     /// Starts a monitor with a command that ends with its program.
-    pub fn start_by(sandbox: &Sandbox, mut command: Command) -> Self {
+    pub fn start_by(sandbox: &Sandbox, command: Command) -> Self {
+        Self::start_with(sandbox, command, &[])
+    }
+
+    fn start_with(sandbox: &Sandbox, mut command: Command, options: &[&str]) -> Self {
         let log = sandbox.path().join("monitor.log");
         std::fs::create_dir_all(sandbox.dumps()).expect("make the dump directory");
         command.args(["--crash-monitor", "--stay", "--dump-dir"]).arg(sandbox.dumps());
-        command.arg("--socket").arg(sandbox.socket()).arg("--log-file").arg(&log);
+        command.arg("--socket").arg(sandbox.socket()).arg("--log-file").arg(&log).args(options);
         let child = command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let monitor = Self { child, log };
         wait_until("the monitor to listen", || monitor.log().contains("listening at"));

@@ -3,9 +3,9 @@
 
 static void on_dump(const char *dump, const char *record, void *user_data) {
     char path[4096];
-    snprintf(path, sizeof path, "%s.seen", record);
+    snprintf(path, sizeof path, "%s.seen", record ? record : dump);
     FILE *file = fopen(path, "w");
-    fprintf(file, "%s\n%s\n%s\n", (const char *)user_data, dump ? dump : "-", record);
+    fprintf(file, "%s\n%s\n%s\n", (const char *)user_data, dump ? dump : "-", record ? record : "-");
     fclose(file);
 }
 

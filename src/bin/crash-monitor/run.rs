@@ -25,6 +25,10 @@ Options:
   --log-file FILE   Append the log to FILE [default: standard error]
   --log-level LEVEL off, error, warn, info (a line per event) or debug
                     [default: info]
+  --backend NAME    linux, or minidumper: the server of that package, which has
+                    no records, attachments or annotations and writes one dump
+                    at a time [default: linux; on other systems minidumper,
+                    the only one there]
   -h, --help        Print this
 
 SIGTERM ends the monitor once the dumps in progress are written. Ctrl-C does

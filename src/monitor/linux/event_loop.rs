@@ -124,7 +124,7 @@ impl Monitor {
             last_id: 0,
             default: Description {
                 dump_dir: options.dump_dir.clone(),
-                app_name: "app".to_owned(),
+                app_name: config::APP_NAME_DEFAULT.to_owned(),
                 retention: Limits { files: config::KEEP_FILES_DEFAULT, bytes: config::KEEP_BYTES_DEFAULT },
                 contents: Contents::default(),
                 deadline: config::DEADLINE_DEFAULT,

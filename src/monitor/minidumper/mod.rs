@@ -29,8 +29,6 @@ use crate::wire::{self, Hello, PROTOCOL_VERSION};
 const HOSTS_MAX: usize = 1024;
 /// How long a monitor that a host has started waits for it.
 const FIRST_HOST: Duration = Duration::from_secs(60);
-/// The name of a host that has said none.
-const NAMELESS: &str = "unknown";
 
 /// Begins to listen at `socket`; None where another monitor does.
 pub(super) fn claim(socket: &Path) -> Result<Option<Server>> {
@@ -140,7 +138,7 @@ impl State {
         known.unwrap_or_else(|| Host {
             pid,
             dump_dir: self.dump_dir.clone(),
-            app_name: NAMELESS.to_owned(),
+            app_name: config::APP_NAME_DEFAULT.to_owned(),
             retention: Limits { files: config::KEEP_FILES_DEFAULT, bytes: config::KEEP_BYTES_DEFAULT },
         })
     }
@@ -187,7 +185,7 @@ struct Handler(Arc<State>);
 impl ServerHandler for Handler {
     /// Which host it is for, minidumper's server does not say before the dump is written.
     fn create_minidump_file(&self) -> io::Result<(File, PathBuf)> {
-        let new = NewFile::create(&self.0.dump_dir, &dump_file::stem(NAMELESS, 0))
+        let new = NewFile::create(&self.0.dump_dir, &dump_file::stem(config::APP_NAME_DEFAULT, 0))
             .inspect_err(|error| log::error!("cannot make a file in {}: {error}", self.0.dump_dir.display()))?;
         let file = new.file.try_clone()?;
         *self.0.writing.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
