@@ -3,7 +3,7 @@
 PREFIX ?= /usr/local
 DEMO_DIR = target/demo
 
-.PHONY: help dist demo test header bench deny install clean
+.PHONY: help dist demo test header check-targets bench deny install clean
 
 help:
 	@echo 'make demo      build, crash a C host, show the dump its monitor wrote'
@@ -11,6 +11,7 @@ help:
 	@echo 'make dist      build what users get into target/dist (lib, bin, include)'
 	@echo 'make install   copy target/dist to PREFIX (default /usr/local)'
 	@echo 'make header    renew include/crash_monitor.h from the Rust sources'
+	@echo 'make check-targets  compile for Windows, macOS and aarch64'
 	@echo 'make bench     measure against minidumper in the same run'
 	@echo 'make deny      check licences and advisories of all dependencies (needs cargo-deny)'
 
@@ -25,6 +26,9 @@ test:
 
 header:
 	CRASH_MONITOR_RENEW_HEADER=1 cargo test --locked --test header_is_current
+
+check-targets:
+	scripts/check-targets.sh
 
 bench: dist
 	cargo bench --locked

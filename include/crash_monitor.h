@@ -12,6 +12,8 @@
  * Threads    Each comment says which threads may call the function. Any means any number of threads at once.
  * Signals    Each comment says whether a signal handler may call the function (signal-safety(7)).
  * Fork       A child made by fork(2) is covered like its parent, under its own pid; it need not install again.
+ * Systems    What is said here holds on Linux. On Windows and macOS some functions and settings are refused with
+ *            CM_ERR_UNSUPPORTED: docs/platforms.md says which, and what else differs. Paths are UTF-8 on Windows.
  * Panics     None crosses into C: a defect in the library is returned as CM_ERR_INTERNAL.
  */
 
@@ -66,7 +68,7 @@ typedef int32_t cm_status;
  * there is none (a death, or a dump that failed), `record_path` the record's, or NULL where that failed; `user_data` what
  * was given with the function. The strings belong to the library. It runs in a process of its own, a fork of the
  * monitor that ends when it returns, at the lowest priority (nice(2), 19): it may take its time (up to ten minutes), upload
- * the files or move them away.
+ * the files or move them away. On Windows and macOS it is a thread of the monitor.
  */
 typedef void (*cm_dump_callback)(const char *dump_path, const char *record_path, void *user_data);
 
@@ -128,7 +130,7 @@ typedef int32_t (*cm_crash_callback)(int32_t signal,
 #define CM_ERR_DUMP_DIR 6
 
 /**
- * The socket path cannot be used: longer than the kernel's limit (107 bytes on Linux), something other than a socket
+ * The socket path cannot be used: longer than the kernel's limit (107 bytes on Linux, 103 on macOS), something other than a socket
  * lies there, or it belongs to another user.
  */
 #define CM_ERR_SOCKET 7

@@ -15,6 +15,9 @@ cargo fmt --check
 cargo clippy --locked --all-targets -- -D warnings
 cargo clippy --locked --all-targets --features show -- -D warnings
 
+step other systems
+scripts/check-targets.sh
+
 step what users get
 scripts/dist.sh
 

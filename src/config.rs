@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_SOCKET};
 use crate::wire::Contents;
 
-/// Longest socket path the kernel takes: `sun_path` is 108 bytes with its NUL (unix(7)).
-pub(crate) const SOCKET_PATH_MAX: usize = 107;
+/// Longest socket path the kernel takes: `sun_path` is 108 bytes with its NUL (unix(7)), 104 on macOS (sys/un.h).
+pub(crate) const SOCKET_PATH_MAX: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
 /// Longest path in bytes that we freeze for the handler: `PATH_MAX` is 4096 with its NUL (linux/limits.h).
 pub(crate) const PATH_BYTES_MAX: usize = 4095;
 /// Longest application name in bytes; it becomes part of a file name, whose limit is 255 (linux/limits.h).
@@ -237,6 +237,7 @@ fn default_app_name() -> String {
     let executable = std::env::current_exe().unwrap_or_default();
     let name = executable.file_name().map_or_else(|| OsString::from(APP_NAME_DEFAULT), OsStr::to_owned);
     let name = name.as_encoded_bytes();
+    let name = name.strip_suffix(std::env::consts::EXE_SUFFIX.as_bytes()).unwrap_or(name);
     let safe = |byte: &u8| if is_in_app_names(*byte) { *byte as char } else { '_' };
     // A name that begins with a dot is a hidden file's.
     let prefix = if name.starts_with(b".") { APP_NAME_DEFAULT } else { "" };

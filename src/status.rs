@@ -22,7 +22,7 @@ pub const CM_ERR_ALREADY_INSTALLED: cm_status = 4;
 pub const CM_ERR_NOT_INSTALLED: cm_status = 5;
 /// The dump directory cannot be made, is not a directory, or cannot be written to.
 pub const CM_ERR_DUMP_DIR: cm_status = 6;
-/// The socket path cannot be used: longer than the kernel's limit (107 bytes on Linux), something other than a socket
+/// The socket path cannot be used: longer than the kernel's limit (107 bytes on Linux, 103 on macOS), something other than a socket
 /// lies there, or it belongs to another user.
 pub const CM_ERR_SOCKET: cm_status = 7;
 /// No monitor runs at the socket path, and no executable to start one was found.

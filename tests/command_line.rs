@@ -16,7 +16,10 @@ fn help_is_an_answer() {
         (&["--help"][..], &["crash-monitor show FILE.dmp", "crash-monitor run --dump-dir DIR", "cm_install"][..]),
         (&["-h"], &["Example:"]),
         (&["show", "--help"], &["--all-threads", "Example:"]),
-        (&["run", "--help"], &["--dump-dir", "--socket", "--stay", "--log-file", "--log-level", "--backend", "Example:"]),
+        (
+            &["run", "--help"],
+            &["--dump-dir", "--socket", "--stay", "--log-file", "--log-level", "--backend", "Example:"],
+        ),
         (&["run", "--stay", "-h"], &["--dump-dir"]),
         (&["--version"], &[env!("CARGO_PKG_VERSION")]),
     ] {

@@ -53,6 +53,8 @@ const (
 	ErrLimit Status = C.CM_ERR_LIMIT
 	// ErrDump: the monitor could not write the dump that was asked for.
 	ErrDump Status = C.CM_ERR_DUMP
+	// ErrUnsupported: the call or a setting is not supported on this system. Never on Linux.
+	ErrUnsupported Status = C.CM_ERR_UNSUPPORTED
 )
 
 // Error returns the C name of the status and its meaning.

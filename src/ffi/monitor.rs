@@ -38,7 +38,7 @@ pub extern "C" fn cm_run_monitor() -> cm_status {
 /// there is none (a death, or a dump that failed), `record_path` the record's, or NULL where that failed; `user_data` what
 /// was given with the function. The strings belong to the library. It runs in a process of its own, a fork of the
 /// monitor that ends when it returns, at the lowest priority (nice(2), 19): it may take its time (up to ten minutes), upload
-/// the files or move them away.
+/// the files or move them away. On Windows and macOS it is a thread of the monitor.
 pub type cm_dump_callback =
     Option<unsafe extern "C" fn(dump_path: *const c_char, record_path: *const c_char, user_data: *mut c_void)>;
 

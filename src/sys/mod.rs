@@ -1,4 +1,4 @@
-//! The one place that chooses a platform, and the only place besides `ffi` and `handler` with unsafe code.
+//! What differs between systems, and most of the unsafe code: system calls.
 //!
 //! Where the well-kept `rustix` has a safe wrapper, the crate calls that; here is what it does not have, and what has
 //! to be safe in a signal handler.
