@@ -240,7 +240,7 @@ fn default_app_name() -> String {
     let name = name.strip_suffix(std::env::consts::EXE_SUFFIX.as_bytes()).unwrap_or(name);
     let safe = |byte: &u8| if is_in_app_names(*byte) { *byte as char } else { '_' };
     // A name that begins with a dot is a hidden file's.
-    let prefix = if name.starts_with(b".") { APP_NAME_DEFAULT } else { "" };
+    let prefix = if name.is_empty() || name.starts_with(b".") { APP_NAME_DEFAULT } else { "" };
     prefix.chars().chain(name.iter().map(safe)).take(APP_NAME_MAX).collect()
 }
 

@@ -159,13 +159,14 @@ impl Contents {
     }
 }
 
-/// The payload of [`USER_HELLO`]: version, role, files to keep, contents, deadline, bytes to keep,
-/// pid, then the strings.
+/// The payload of [`USER_HELLO`]: version, role, files to keep, contents, deadline, bytes to keep, then the strings. The
+/// pid comes last: a child that the host forks sends the rest as it is.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
     let numbers = Payload::default().number(hello.version).number(hello.role as u32).number(hello.keep_files);
     let numbers = numbers.number(hello.contents.to_number()).number(hello.deadline_ms);
     let dump_dir = hello.dump_dir.as_os_str().as_encoded_bytes();
-    numbers.long(hello.keep_bytes).number(hello.pid).string(dump_dir).string(hello.app_name.as_bytes()).0
+    let strings = numbers.long(hello.keep_bytes).string(dump_dir).string(hello.app_name.as_bytes());
+    strings.number(hello.pid).0
 }
 
 impl<'a> Hello<'a> {
@@ -183,9 +184,9 @@ impl<'a> Hello<'a> {
         let contents = Contents::from_number(rest.number()?)?;
         let deadline_ms = rest.number()?;
         let keep_bytes = rest.long()?;
-        let pid = rest.number()?;
         let dump_dir = path(&mut rest)?;
         let app_name = std::str::from_utf8(rest.string()?).ok()?;
+        let pid = rest.number()?;
         let complete = rest.is_empty();
         let hello = Self { version, role, pid, dump_dir, app_name, keep_files, keep_bytes, contents, deadline_ms };
         (complete && config::is_app_name(app_name)).then_some(hello)

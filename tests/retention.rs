@@ -51,7 +51,7 @@ fn the_newest_stay_up_to_the_bytes_asked_for() {
     // Three older reports of which two and a new one fit.
     for (pid, hours) in [(1, 3), (2, 2), (3, 1)] {
         for (extension, size) in [("dmp", 10 * MIB), ("json", 500)] {
-            let path = sandbox.dumps().join(format!("other-app-1000-{pid}.{extension}"));
+            let path = sandbox.dumps().join(format!("other-app-1000000000-{pid}.{extension}"));
             let file = File::create(path).unwrap();
             file.set_len(size).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600)).unwrap();

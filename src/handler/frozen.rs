@@ -26,7 +26,7 @@ pub(crate) struct Frozen {
     pub monitor_pid: i32,
     /// Our effective user id: a monitor of another user is not to read this process.
     pub uid: u32,
-    /// For connecting anew: the address, and the whole hello message of a crash connection.
+    /// For connecting anew: the address, and the hello message of a crash connection but for the pid, which comes last.
     pub address: SocketAddress,
     pub hello: Vec<u8>,
     pub strategy: Strategy,

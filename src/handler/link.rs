@@ -31,7 +31,7 @@ impl Link {
             return Err(Errno(libc::EPERM));
         }
         raw::allow_tracer(peer.pid);
-        raw::send(fd, [&frozen.hello, &[]], deadline)?;
+        raw::send(fd, [&frozen.hello, &raw::getpid().to_ne_bytes()], deadline)?;
         Ok(Self { fd })
     }
 

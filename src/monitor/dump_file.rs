@@ -10,6 +10,9 @@ use crate::sys::files;
 /// How many files of one name are told apart by a counter.
 const COUNTER_MAX: u32 = 1000;
 
+/// A time since 2001 has at least as many digits.
+const TIME_DIGITS: usize = 10;
+
 /// Far longer than any dumper may take.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
@@ -20,8 +23,9 @@ pub(super) fn stem(app_name: &str, pid: i32) -> String {
 
 /// Whether it is what the files of one crash have in common, with a counter or without.
 pub(super) fn is_stem(name: &str) -> bool {
+    // Counter or pid, pid or time, and so on: numbers in the application's name are shorter than a time.
     let numbers = name.rsplit('-').take_while(|part| is_number(part));
-    numbers.take(2).count() == 2 && !name.starts_with('.')
+    numbers.skip(1).take(2).any(|number| number.len() >= TIME_DIGITS) && !name.starts_with('.')
 }
 
 fn is_number(text: &str) -> bool {
@@ -112,8 +116,8 @@ mod tests {
     #[test]
     fn names_do_not_collide_and_nothing_half_written_stays() {
         let directory = tempfile::tempdir().unwrap();
-        let create = || NewFile::create(directory.path(), "app-1-42").unwrap();
-        for expected in ["app-1-42.dmp", "app-1-42-2.dmp", "app-1-42-3.dmp"] {
+        let create = || NewFile::create(directory.path(), "app-1000000001-42").unwrap();
+        for expected in ["app-1000000001-42.dmp", "app-1000000001-42-2.dmp", "app-1000000001-42-3.dmp"] {
             let (file, path) = create().publish("dmp").unwrap();
             assert_eq!(path, directory.path().join(expected));
             assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
@@ -125,9 +129,12 @@ mod tests {
     #[test]
     fn what_was_abandoned_goes_and_what_is_being_written_stays() {
         let directory = tempfile::tempdir().unwrap();
-        for (name, age) in
-            [(".app-1-42.7.tmp", 7200), (".app-2-42.8.tmp", 60), ("app-1-42.dmp", 7200), (".own.tmp", 7200)]
-        {
+        for (name, age) in [
+            (".app-1000000001-42.7.tmp", 7200),
+            (".app-1000000002-42.8.tmp", 60),
+            ("app-1000000001-42.dmp", 7200),
+            (".own.tmp", 7200),
+        ] {
             let file = File::create(directory.path().join(name)).unwrap();
             file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
@@ -135,6 +142,6 @@ mod tests {
         let mut left: Vec<_> =
             std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, [".app-2-42.8.tmp", ".own.tmp", "app-1-42.dmp"]);
+        assert_eq!(left, [".app-1000000002-42.8.tmp", ".own.tmp", "app-1000000001-42.dmp"]);
     }
 }

@@ -34,8 +34,10 @@ impl Lock {
         }
     }
 
-    /// Removes the file, at which nobody will wait any more.
+    /// Removes the file; who waits for it makes another. On Windows it stays: who waits there could not see that it is gone.
     pub(super) fn remove(self) {
-        let _ = std::fs::remove_file(&self.path);
+        if cfg!(unix) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }

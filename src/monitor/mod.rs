@@ -26,7 +26,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::install::host_runs_monitor;
 use crate::status::CM_ERR_SOCKET;
-use crate::sys::files;
+use crate::sys::{files, termination};
 use starter::Starter;
 
 /// Serves, if this process was started as a monitor; says whether it was.
@@ -56,7 +56,9 @@ fn run_with<Endpoint>(
     options: &Options,
 ) -> Result<()> {
     let mut starter = Starter::of(options);
-    let started = log::start(options).and_then(|()| {
+    // Before the starter is told, who may have ended: SIGPIPE would end this process.
+    let watching = termination::watch().map_err(|error| Error::system("cannot handle SIGTERM", error));
+    let started = watching.and_then(|()| log::start(options)).and_then(|()| {
         make_dump_dir(&options.dump_dir);
         claim(&options.socket)
     });

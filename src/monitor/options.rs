@@ -65,7 +65,8 @@ impl Options {
     fn after_marker(arguments: impl Iterator<Item = OsString>) -> Option<Result<Self>> {
         let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
         arguments.find(|argument| argument == MARKER)?;
-        Some(Self::parse(arguments))
+        // An empty one says nothing; setproctitle(3) leaves many.
+        Some(Self::parse(arguments.filter(|argument| !argument.is_empty())))
     }
 
     /// Reads the arguments of `crash-monitor run`, which are those behind `--crash-monitor` too.
@@ -142,6 +143,8 @@ mod tests {
         let options = command_line("python3 -m crash_monitor --crash-monitor --dump-dir /d --stay").unwrap().unwrap();
         assert_eq!(options.socket, PathBuf::from("/d/monitor.sock"));
         assert!(options.stay && options.ready_fd.is_none());
+        // As programs leave them that write a title over their command line.
+        assert!(command_line("host --crash-monitor --dump-dir /d   ").unwrap().is_ok());
     }
 
     #[test]

@@ -27,17 +27,21 @@ impl Report {
     }
 }
 
-/// Removes the oldest reports beyond the limits, never `newest`, which has just been written. Gives what it removed.
+/// Removes the oldest reports beyond the limits, never `newest`, which has just been written, nor what another dumper has
+/// written since. Gives what it removed.
 pub(super) fn prune(directory: &Path, limits: Limits, newest: &str) -> Vec<PathBuf> {
     let mut reports: Vec<(String, Report)> = reports(directory).into_iter().collect();
     reports.sort_by_key(|(stem, report)| (stem != newest, std::cmp::Reverse(report.newest)));
+    let written = reports.first().filter(|(stem, _)| stem == newest).and_then(|(_, report)| report.newest);
     let (mut dumps, mut deaths, mut bytes, mut removed) = (0, 0, 0, Vec::new());
     for (stem, report) in reports {
         // So many deaths that left no more than a record are not to cost a dump.
         let files = if report.has_dump() { &mut dumps } else { &mut deaths };
         *files += 1;
         bytes += report.bytes;
-        if stem == newest || (*files <= limits.files && bytes <= limits.bytes) {
+        let fits = *files <= limits.files && bytes <= limits.bytes;
+        let no_older = stem == newest || (written.is_some() && report.newest >= written);
+        if fits || no_older {
             continue;
         }
         // Another dumper may be pruning too.
@@ -93,41 +97,77 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first_with_all_that_belongs_to_them() {
-        let files = [("a-3-1.dmp", 10), ("a-3-1.json", 1), ("a-2-1.dmp", 10), ("a-1-1.dmp", 10), ("a-1-1.json", 1)];
+        let files = [
+            ("a-1000000003-1.dmp", 10),
+            ("a-1000000003-1.json", 1),
+            ("a-1000000002-1.dmp", 10),
+            ("a-1000000001-1.dmp", 10),
+            ("a-1000000001-1.json", 1),
+        ];
         let directory = directory_of(&files);
-        prune(directory.path(), Limits { files: 2, bytes: 1000 }, "a-3-1");
-        assert_eq!(left(&directory), ["a-2-1.dmp", "a-3-1.dmp", "a-3-1.json"]);
+        prune(directory.path(), Limits { files: 2, bytes: 1000 }, "a-1000000003-1");
+        assert_eq!(left(&directory), ["a-1000000002-1.dmp", "a-1000000003-1.dmp", "a-1000000003-1.json"]);
     }
 
     #[test]
     fn records_without_a_dump_cost_no_dump() {
-        let files = [("a-5-1.json", 1), ("a-4-1.json", 1), ("a-3-1.json", 1), ("a-2-1.dmp", 10), ("a-1-1.dmp", 10)];
+        let files = [
+            ("a-1000000005-1.json", 1),
+            ("a-1000000004-1.json", 1),
+            ("a-1000000003-1.json", 1),
+            ("a-1000000002-1.dmp", 10),
+            ("a-1000000001-1.dmp", 10),
+        ];
         let directory = directory_of(&files);
-        prune(directory.path(), Limits { files: 2, bytes: 1000 }, "a-5-1");
-        assert_eq!(left(&directory), ["a-1-1.dmp", "a-2-1.dmp", "a-4-1.json", "a-5-1.json"]);
+        prune(directory.path(), Limits { files: 2, bytes: 1000 }, "a-1000000005-1");
+        assert_eq!(
+            left(&directory),
+            ["a-1000000001-1.dmp", "a-1000000002-1.dmp", "a-1000000004-1.json", "a-1000000005-1.json"]
+        );
     }
 
     #[test]
     fn attachments_belong_to_their_report() {
-        assert_eq!(report_name("my.app-17-42.dmp"), Some("my.app-17-42"));
-        assert_eq!(report_name("my.app-17-42-2.server.log"), Some("my.app-17-42-2"));
+        assert_eq!(report_name("my.app-1000000017-42.dmp"), Some("my.app-1000000017-42"));
+        assert_eq!(report_name("my.app-1000000017-42-2.server.log"), Some("my.app-1000000017-42-2"));
+        // Numbers in an application's name are no time.
+        assert_eq!(report_name("app-10-2.1-1000000017-42.json"), Some("app-10-2.1-1000000017-42"));
     }
 
     #[test]
     fn bytes_count_too_but_never_cost_the_newest() {
-        let directory = directory_of(&[("a-2-1.dmp", 500), ("a-3-1.dmp", 5000), ("a-1-1.dmp", 500)]);
-        prune(directory.path(), Limits { files: 10, bytes: 1000 }, "a-3-1");
-        assert_eq!(left(&directory), ["a-3-1.dmp"]);
+        let directory =
+            directory_of(&[("a-1000000003-1.dmp", 5000), ("a-1000000002-1.dmp", 500), ("a-1000000001-1.dmp", 500)]);
+        prune(directory.path(), Limits { files: 10, bytes: 1000 }, "a-1000000003-1");
+        assert_eq!(left(&directory), ["a-1000000003-1.dmp"]);
     }
 
     #[test]
     fn files_of_others_are_left_alone() {
-        let others = ["core-1.dmp", "notes.json", "a-1-x.dmp", "monitor.sock", ".a-1-1.7.tmp", "a-1-1"];
-        let files: Vec<_> = others.iter().map(|name| (*name, 100)).chain([("a-1-1.dmp", 1)]).collect();
+        let others = [
+            "core-1.dmp",
+            "notes.json",
+            "a-1000000001-x.dmp",
+            "monitor.sock",
+            ".a-1000000001-1.7.tmp",
+            "a-1000000001-1",
+        ];
+        let files: Vec<_> = others.iter().map(|name| (*name, 100)).chain([("a-1000000001-1.dmp", 1)]).collect();
         let directory = directory_of(&files);
         prune(directory.path(), Limits { files: 0, bytes: 0 }, "none");
         let mut expected = others.to_vec();
         expected.sort();
         assert_eq!(left(&directory), expected);
+    }
+
+    #[test]
+    fn of_dumpers_that_prune_at_once_each_leaves_the_newest() {
+        let directory =
+            directory_of(&[("a-1000000003-2.dmp", 1), ("a-1000000003-1.dmp", 1), ("a-1000000002-1.dmp", 1)]);
+        let limits = Limits { files: 1, bytes: 1000 };
+        for own in ["a-1000000003-1", "a-1000000003-2"] {
+            prune(directory.path(), limits, own);
+        }
+        assert_eq!(left(&directory), ["a-1000000003-2.dmp"]);
     }
 }

@@ -8,6 +8,7 @@
 #[cfg(target_os = "linux")]
 pub(crate) mod altstack;
 pub(crate) mod clock;
+pub(crate) mod descriptors;
 pub(crate) mod files;
 #[cfg(target_os = "linux")]
 pub(crate) mod process;

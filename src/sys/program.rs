@@ -67,8 +67,6 @@ pub(crate) fn arguments() -> Vec<OsString> {
     use std::os::unix::ffi::OsStringExt;
     // Not std::env::args: the library may have been loaded by a program that std did not start.
     let bytes = std::fs::read("/proc/self/cmdline").unwrap_or_default();
-    // The kernel ends every argument with a NUL.
-    let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
     bytes.split(|byte| *byte == 0).map(|argument| OsString::from_vec(argument.to_vec())).collect()
 }
 

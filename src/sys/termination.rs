@@ -34,27 +34,33 @@ pub(crate) fn watch() -> io::Result<()> {
     Ok(())
 }
 
-/// [`watch`], with a descriptor that becomes readable besides.
+/// A descriptor that becomes readable when `SIGTERM` is sent, or has been since [`watch`].
 #[cfg(target_os = "linux")]
 pub(crate) fn descriptor() -> io::Result<std::os::fd::OwnedFd> {
     use std::os::fd::AsRawFd;
 
     use rustix::event::EventfdFlags;
     let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    EVENT.store(event.as_raw_fd(), Ordering::Relaxed);
-    watch()?;
+    EVENT.store(event.as_raw_fd(), Ordering::SeqCst);
+    if REQUESTED.load(Ordering::SeqCst) {
+        notify(event.as_raw_fd());
+    }
     Ok(event)
 }
 
 #[cfg(unix)]
 extern "C" fn on_termination(_signal: i32) {
-    REQUESTED.store(true, Ordering::Relaxed);
+    REQUESTED.store(true, Ordering::SeqCst);
     #[cfg(target_os = "linux")]
-    {
-        let errno = super::raw::errno();
-        let one = 1_u64;
-        // SAFETY: eight live bytes, as eventfd(2) wants them.
-        unsafe { libc::write(EVENT.load(Ordering::Relaxed), (&raw const one).cast(), size_of::<u64>()) };
-        super::raw::set_errno(errno);
-    }
+    notify(EVENT.load(Ordering::SeqCst));
+}
+
+/// May be called by a signal handler.
+#[cfg(target_os = "linux")]
+fn notify(event: i32) {
+    let errno = super::raw::errno();
+    let one = 1_u64;
+    // SAFETY: eight live bytes, as eventfd(2) wants them.
+    unsafe { libc::write(event, (&raw const one).cast(), size_of::<u64>()) };
+    super::raw::set_errno(errno);
 }

@@ -91,8 +91,8 @@ pub fn frame(kind: u32, payload: &[u8]) -> Vec<u8> {
 /// The payload of a hello of protocol version 1.
 pub fn hello(role: u32, dump_dir: &[u8], app_name: &[u8]) -> Vec<u8> {
     // 100 files and 1 GiB are kept, nothing more is wanted in dumps, and the deadline is 10 s.
-    let numbers = numbers(&[1, role, 100, 0, 10_000, 1 << 30, 0, std::process::id()]);
-    [numbers, string(dump_dir), string(app_name)].concat()
+    let numbers = numbers(&[1, role, 100, 0, 10_000, 1 << 30, 0]);
+    [numbers, string(dump_dir), string(app_name), std::process::id().to_ne_bytes().to_vec()].concat()
 }
 
 /// Numbers as payloads hold them; one of 64 bits is two, the low half first.

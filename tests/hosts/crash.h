@@ -22,6 +22,15 @@
 #define MAYBE_UNUSED __attribute__((unused))
 #define NOINLINE __attribute__((noinline))
 
+/* Instructions that nobody may execute, and that stop for a debugger. */
+#if defined(__x86_64__)
+#define FORBIDDEN "ud2"
+#define BREAKPOINT "int3"
+#elif defined(__aarch64__)
+#define FORBIDDEN "udf #0"
+#define BREAKPOINT "brk #0"
+#endif
+
 /* Prints a line at once. */
 MAYBE_UNUSED __attribute__((format(printf, 1, 2)))
 static void say(const char *format, ...) {
@@ -78,9 +87,9 @@ MAYBE_UNUSED static void crash(const char *how) {
     else if (!strcmp(how, "fpe"))
         crash_fpe(0);
     else if (!strcmp(how, "ill"))
-        __asm__ volatile("ud2");
+        __asm__ volatile(FORBIDDEN);
     else if (!strcmp(how, "trap"))
-        __asm__ volatile("int3");
+        __asm__ volatile(BREAKPOINT);
     else if (!strcmp(how, "abort"))
         abort();
     else if (!strcmp(how, "overflow"))

@@ -56,8 +56,8 @@ pub fn install(config: &Config) -> Result<()> {
 
 #[allow(unsafe_code)] // crash-handler's trait; the block says why it is sound.
 fn attach(client: Arc<Client>) -> Result<CrashHandler> {
-    // SAFETY: the callback sends one message and waits for the answer: no memory is allocated, and the one lock is the
-    // socket's own.
+    // SAFETY: the callback sends one message and waits for the answer: no memory is allocated and no lock taken beyond
+    // crash-handler's own.
     let event = unsafe {
         crash_handler::make_crash_event(move |context| {
             // Without a dump the process ends all the same.

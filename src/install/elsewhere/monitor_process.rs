@@ -1,7 +1,7 @@
 //! Finding a monitor, or starting one.
 
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::io::{ErrorKind, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 
@@ -25,8 +25,12 @@ pub(super) fn connect(settings: &Settings) -> Result<Client> {
     if let Ok(client) = to_living_monitor(settings) {
         return Ok(client);
     }
+    // One that is there may be about to end, and one that is started leaves it to that one.
     start(settings)?;
-    to_living_monitor(settings).map_err(|error| unusable(settings, error))
+    to_living_monitor(settings).or_else(|_| {
+        start(settings)?;
+        to_living_monitor(settings).map_err(|error| unusable(settings, error))
+    })
 }
 
 fn to_living_monitor(settings: &Settings) -> std::result::Result<Client, minidumper::Error> {
@@ -66,7 +70,13 @@ fn first_words(monitor: &mut Child, settings: &Settings) -> std::result::Result<
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut words = [0; wire::READY_MAX];
-        if let Some(Ok(length)) = stdout.map(|mut stdout| stdout.read(&mut words)) {
+        let read = |mut stdout: ChildStdout| loop {
+            match stdout.read(&mut words) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        };
+        if let Some(Ok(length)) = stdout.map(read) {
             // Who has waited too long does not listen any more.
             let _ = sender.send(words[..length].to_vec());
         }
@@ -74,10 +84,12 @@ fn first_words(monitor: &mut Child, settings: &Settings) -> std::result::Result<
     receiver.recv_timeout(settings.deadline)
 }
 
-/// What a terminal sends to the host's processes is not for the monitor.
+/// What a terminal sends to the host's processes is not for the monitor, nor are the host's descriptors, which it may
+/// outlive.
 #[cfg(unix)]
 fn of_its_own(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
+    crate::sys::descriptors::inherit_none(command);
 }
 
 /// What a console sends to the host's processes is not for the monitor.

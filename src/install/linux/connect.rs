@@ -21,6 +21,8 @@ const TELL: Duration = Duration::from_secs(1);
 pub(super) struct Connection {
     pub link: OwnedFd,
     pub monitor_pid: i32,
+    /// Whether it has welcomed us: minidumper's server, which does not, knows no messages beyond its own.
+    pub welcomed: bool,
 }
 
 /// The host's hello as a whole message.
@@ -53,8 +55,8 @@ pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Resu
             ),
         ));
     }
-    let answers = shake_hands(fd, settings, deadline)?;
-    Ok(answers.then_some(Connection { link, monitor_pid: peer.pid }))
+    let welcomed = shake_hands(fd, settings, deadline)?;
+    Ok(welcomed.map(|welcomed| Connection { link, monitor_pid: peer.pid, welcomed }))
 }
 
 /// Nobody listens at the path: a socket may be replaced, anything else must be left alone.
@@ -65,12 +67,12 @@ fn stale_socket(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Says hello and pings. False where the monitor hangs up: it is just ending.
+/// Says hello and pings; gives whether it was welcomed. None where the monitor hangs up: it is just ending.
 ///
 /// Our monitor answers the hello with a welcome; a `minidumper::Server` passes it to its user and answers the ping.
-fn shake_hands(fd: RawFd, settings: &Settings, deadline: Deadline) -> Result<bool> {
+fn shake_hands(fd: RawFd, settings: &Settings, deadline: Deadline) -> Result<Option<bool>> {
     let broken = |errno| match errno {
-        Errno(libc::EPIPE | libc::ECONNRESET) => Ok(false),
+        Errno(libc::EPIPE | libc::ECONNRESET) => Ok(None),
         Errno(libc::ETIMEDOUT) => Err(timed_out(settings, "answer", settings.deadline)),
         errno => Err(unusable(settings, format_args!("talking to the monitor failed: {errno}"))),
     };
@@ -79,16 +81,19 @@ fn shake_hands(fd: RawFd, settings: &Settings, deadline: Deadline) -> Result<boo
             return broken(errno);
         }
     }
-    let mut answer = [0; 64];
+    let (mut answer, mut welcomed) = ([0; 64], false);
     loop {
         let length = match raw::receive(fd, &mut answer, deadline) {
-            Ok(0) => return Ok(false),
+            Ok(0) => return Ok(None),
             Ok(length) => length,
             Err(errno) => return broken(errno),
         };
         match wire::split(&answer, length) {
-            Ok((wire::KIND_PONG, _)) => return Ok(true),
-            Ok((kind, payload)) if kind == wire::KIND_USER + wire::USER_WELCOME => check_welcome(settings, payload)?,
+            Ok((wire::KIND_PONG, _)) => return Ok(Some(welcomed)),
+            Ok((kind, payload)) if kind == wire::KIND_USER + wire::USER_WELCOME => {
+                check_welcome(settings, payload)?;
+                welcomed = true;
+            }
             _ => return Err(unusable(settings, "what answers there does not speak a monitor's protocol")),
         }
     }

@@ -30,10 +30,7 @@ impl Connected {
         dump_dir::make(&settings.dump_dir)?;
         let deadline = Deadline::after(settings.deadline);
         let program = start::program(settings)?;
-        let crash = match connect::to_living_monitor(settings, deadline)? {
-            Some(connection) => connection,
-            None => start::and_connect(settings, &program, deadline)?,
-        };
+        let crash = start::find_or_start(settings, &program, deadline)?;
         let control = connect::control(settings)?;
         for message in extras::all() {
             control.send_message(message.number, message.payload).map_err(|error| connect::lost(settings, &error))?;
@@ -48,13 +45,15 @@ impl Connected {
         init_thread()?;
         let Self { crash, control, identity, monitor } = self;
         let pid = raw::getpid();
+        let mut hello = connect::hello_message(&settings, Role::Crash);
+        hello.truncate(hello.len() - size_of_val(&pid));
         let frozen = Frozen {
             pid,
             link: CrashLink { fd: crash.link.as_raw_fd(), identity },
             monitor_pid: crash.monitor_pid,
             uid: rustix::process::geteuid().as_raw(),
             address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
-            hello: connect::hello_message(&settings, Role::Crash),
+            hello,
             strategy: settings.strategy,
             callback: settings.crash_callback,
             deadline: settings.deadline,
@@ -67,7 +66,8 @@ impl Connected {
             .map_err(|error| Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}")))?;
         raw::allow_tracer(crash.monitor_pid);
         let heartbeat = Duration::ZERO;
-        Ok(Installation { settings, heartbeat, armed: Some(armed), control, link: crash.link, identity, pid })
+        let Connection { link, welcomed, .. } = crash;
+        Ok(Installation { settings, heartbeat, armed: Some(armed), control, link, welcomed, identity, pid })
     }
 }
 
@@ -80,6 +80,8 @@ pub(super) struct Installation {
     armed: Option<Armed>,
     control: minidumper::Client,
     link: OwnedFd,
+    /// Whether the monitor has welcomed us, and so knows all our messages.
+    pub(super) welcomed: bool,
     identity: FileIdentity,
     /// The process that installed; a forked child inherits this structure with its parent's connections.
     pid: i32,

@@ -44,8 +44,25 @@ fn c_string(bytes: Vec<u8>) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
 
+/// How often a monitor is looked for and started. One that is there may be about to end, and one that is started leaves it
+/// to that one.
+const ATTEMPTS: usize = 3;
+
+/// Connects to a monitor, which is started where none listens.
+pub(super) fn find_or_start(settings: &Settings, program: &Result<Program>, deadline: Deadline) -> Result<Connection> {
+    for _ in 0..ATTEMPTS {
+        if let Some(connection) = connect::to_living_monitor(settings, deadline)? {
+            return Ok(connection);
+        }
+        if let Some(connection) = and_connect(settings, program, deadline)? {
+            return Ok(connection);
+        }
+    }
+    Err(unusable(settings, "the monitor hung up at once; does it serve too many hosts already?"))
+}
+
 /// Starts a monitor and connects to the one that listens then: that one, or that of another host which was faster.
-pub(super) fn and_connect(settings: &Settings, program: &Result<Program>, deadline: Deadline) -> Result<Connection> {
+fn and_connect(settings: &Settings, program: &Result<Program>, deadline: Deadline) -> Result<Option<Connection>> {
     let program = program.as_ref().map_err(Clone::clone)?;
     // The read end is kept until the connection stands: a monitor without a host lives as long as its starter waits.
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
@@ -69,6 +86,5 @@ pub(super) fn and_connect(settings: &Settings, program: &Result<Program>, deadli
         }
         Err(errno) => return Err(Error::system("cannot read the monitor's ready pipe", errno)),
     }
-    connect::to_living_monitor(settings, deadline)?
-        .ok_or_else(|| unusable(settings, "the monitor hung up at once; does it serve too many hosts already?"))
+    connect::to_living_monitor(settings, deadline)
 }

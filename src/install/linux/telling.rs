@@ -10,7 +10,7 @@ use super::{connect, installed};
 use crate::error::{Error, Result};
 use crate::install::not_installed;
 use crate::limits;
-use crate::status::CM_ERR_INVALID_ARGUMENT;
+use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_UNSUPPORTED};
 use crate::sys::raw;
 use crate::wire::{self, Payload};
 
@@ -88,6 +88,12 @@ pub fn dump_now(reason: &str) -> Result<()> {
         let mut installed = installed();
         let installation = installed.as_mut().ok_or_else(|| not_installed("cm_dump_now"))?;
         reach(installation)?;
+        if !installation.welcomed {
+            return Err(Error::new(
+                CM_ERR_UNSUPPORTED,
+                "the monitor is minidumper's server, which dumps no living process: leave cm_dump_now out there",
+            ));
+        }
         installation.settings.clone()
     };
     let payload = Payload::default().number(raw::gettid() as u32).string(reason.as_bytes()).0;

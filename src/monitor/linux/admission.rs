@@ -8,7 +8,7 @@ use super::event_loop::{Monitor, Token};
 use super::extras::Extras;
 use super::hosts::Host;
 use super::session::Session;
-use crate::sys::{process, raw};
+use crate::sys::{descriptors, process, raw};
 
 /// Connections served at a time; one more is closed at once. Fewer where the process may not open that many files.
 const SESSIONS_MAX: usize = 1024;
@@ -20,13 +20,9 @@ const DESCRIPTORS_KEPT: usize = 32;
 /// How many connections fit. A monitor without a descriptor left could not accept one more to close it, of which epoll
 /// would tell it over and over, nor start a dumper.
 pub(super) fn sessions_max() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).is_ok();
-    let descriptors = if raised { limit.maximum } else { limit.current };
     // A connection has a socket and, where it is its host's first, a pidfd.
     let fit = |descriptors: u64| (descriptors as usize).saturating_sub(DESCRIPTORS_KEPT) / 2;
-    descriptors.map_or(SESSIONS_MAX, fit).clamp(SESSIONS_MIN, SESSIONS_MAX)
+    descriptors::raise_limit().map_or(SESSIONS_MAX, fit).clamp(SESSIONS_MIN, SESSIONS_MAX)
 }
 
 impl Monitor {

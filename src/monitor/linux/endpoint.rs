@@ -71,7 +71,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Whether a monitor is there. A socket that nobody listens at is removed; anything else is left alone and an error.
-fn somebody_listens(path: &Path) -> Result<bool> {
+pub(in crate::monitor) fn somebody_listens(path: &Path) -> Result<bool> {
     if files::is_no_socket(path) {
         return Err(unusable(path, "what lies there is not a socket and is left alone"));
     }

@@ -28,6 +28,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::sys::process;
 
+pub(super) use endpoint::somebody_listens;
 pub(super) use event_loop::serve;
 
 /// Begins to listen at `socket`; None where another monitor does.

@@ -20,10 +20,10 @@ pub(super) fn id(dump: &[u8]) -> Option<u32> {
 /// entries of 12 bytes has type, length and offset (minidumpapiset.h).
 fn stream(dump: &[u8], wanted: MDStreamType) -> Option<&[u8]> {
     let (count, directory) = (number(dump, 8)?, number(dump, 12)? as usize);
-    let entry = |index: u32| dump.get(directory + index as usize * 12..);
+    let entry = |index: u32| dump.get(directory.checked_add((index as usize).checked_mul(12)?)?..);
     let found = (0..count).map_while(entry).find(|entry| number(entry, 0) == Some(wanted as u32))?;
     let (length, offset) = (number(found, 4)? as usize, number(found, 8)? as usize);
-    dump.get(offset..offset + length)
+    dump.get(offset..offset.checked_add(length)?)
 }
 
 fn number(bytes: &[u8], offset: usize) -> Option<u32> {
