@@ -125,3 +125,18 @@ fn a_stopped_monitor_costs_the_deadline_and_no_more() {
     let took = ended.took.as_millis();
     assert!((300..5000).contains(&took), "the deadline is 300 ms, it took {took} ms");
 }
+
+#[test]
+fn a_monitor_whose_starter_has_gone_ends_by_itself() {
+    let sandbox = Sandbox::new();
+    // In C, unlike in Rust, SIGPIPE ends a program that has not seen to it.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut command = std::process::Command::new(&Host::c().path);
+    command.args(["--crash-monitor", "--ready-fd", "1", "--dump-dir"]).arg(sandbox.dumps()).stdout(writer);
+    drop(reader);
+    let mut monitor = command.spawn().expect("start a monitor");
+    // Its copy of the write end goes with it.
+    drop(command);
+    assert_eq!(monitor.wait().expect("the monitor's end").code(), Some(0));
+    assert_eq!(sandbox.files(), Vec::<PathBuf>::new());
+}

@@ -4,6 +4,7 @@ mod common;
 
 use std::os::unix::fs::FileTypeExt;
 
+use common::peer;
 use common::{Host, Sandbox, process};
 use rustix::process::Signal;
 
@@ -105,4 +106,17 @@ fn with_no_monitor_to_be_had_the_crash_ends_at_once() {
     assert_eq!(ended.signal(), Some(libc::SIGSEGV));
     assert!(ended.took < std::time::Duration::from_secs(3), "took {:?}, the deadline is 10 s", ended.took);
     assert_eq!(sandbox.dump_files().len(), 0);
+}
+
+#[test]
+fn a_monitor_that_was_just_ending_is_replaced() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.dumps()).unwrap();
+    // It hangs up on the host, on the monitor that the host starts and that leaves it to this one, on the host again; then
+    // it has ended.
+    let ending = peer::ending_monitor(&sandbox.socket(), 3);
+    let ended = Host::c().run(&sandbox, &["segv"]);
+    ending.join().expect("the ending monitor's thread");
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    sandbox.only_dump().check_basics(&Host::c().path, ended.pid);
 }

@@ -71,9 +71,7 @@ impl Peer {
 /// A listener of this test process that a host takes for a monitor. It answers the first message of one connection
 /// with `answer` and then reads on until the host hangs up.
 pub fn fake_monitor(path: &Path, answer: Vec<u8>) -> std::thread::JoinHandle<()> {
-    let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
-    rustix::net::bind(&listener, &SocketAddrUnix::new(path).expect("a short path")).expect("bind");
-    rustix::net::listen(&listener, 16).expect("listen");
+    let listener = listen(path);
     std::thread::spawn(move || {
         let accepted = rustix::io::retry_on_intr(|| rustix::net::accept(&listener));
         let host = Peer { socket: accepted.expect("a host") };
@@ -81,6 +79,26 @@ pub fn fake_monitor(path: &Path, answer: Vec<u8>) -> std::thread::JoinHandle<()>
         host.send(&answer).expect("answer");
         while host.receive().is_some() {}
     })
+}
+
+/// A listener of this test process that hangs up on so many connections and ends with the last.
+pub fn ending_monitor(path: &Path, connections: usize) -> std::thread::JoinHandle<()> {
+    let listener = listen(path);
+    let path = path.to_owned();
+    std::thread::spawn(move || {
+        let accept = |_| rustix::io::retry_on_intr(|| rustix::net::accept(&listener)).expect("a connection");
+        (1..connections).for_each(|connection| drop(accept(connection)));
+        let last = accept(connections);
+        std::fs::remove_file(path).expect("remove the socket");
+        drop((listener, last));
+    })
+}
+
+fn listen(path: &Path) -> OwnedFd {
+    let listener = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
+    rustix::net::bind(&listener, &SocketAddrUnix::new(path).expect("a short path")).expect("bind");
+    rustix::net::listen(&listener, 16).expect("listen");
+    listener
 }
 
 /// A message: kind and payload size as native `u32`, then the payload.

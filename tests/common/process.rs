@@ -55,3 +55,12 @@ impl Drop for Stopped {
         let _ = rustix::process::kill_process(Pid::from_raw(self.0 as i32).expect("a pid"), Signal::CONT);
     }
 }
+
+/// What a record says of a process's end that nobody but its pidfd can tell: what is `expected`, and "unknown" on kernels
+/// before 6.15, which do not tell.
+pub fn exit_by_pidfd(expected: serde_json::Value) -> serde_json::Value {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next(), numbers.next());
+    if version >= (Some(6), Some(15)) { expected } else { "unknown".into() }
+}

@@ -40,8 +40,12 @@ int main(int argc, char **argv) {
         /* The kernel's frame fits, and hardly anything else. */
         set_stack(getauxval(AT_MINSIGSTKSZ) + 512, PROT_READ | PROT_WRITE);
     } else if (!strcmp(kind, "small-stack")) {
-        /* Rust's threads have 8 KiB, of which AVX-512 leaves so much. */
+        /* Rust's threads have SIGSTKSZ: 8 KiB, of which AVX-512 leaves so much, and 16 KiB on AArch64. */
+#if defined(__x86_64__)
         set_stack(getauxval(AT_MINSIGSTKSZ) + 4816, PROT_READ | PROT_WRITE);
+#elif defined(__aarch64__)
+        set_stack(16384, PROT_READ | PROT_WRITE);
+#endif
     } else if (!strcmp(kind, "data-read-only")) {
         int protected = 0;
         dl_iterate_phdr(protect_data, &protected);

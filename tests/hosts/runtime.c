@@ -11,21 +11,30 @@ enum { FAULTS = 1000, ERRNO = 1234 };
 /* Reads an int; gives -1 where a handler has made the thread go on at load_recovers. */
 int load(const int *address);
 extern char load_recovers[], load_end[];
-__asm__(".text\n.globl load\nload: movl (%rdi), %eax\n ret\n"
-        ".globl load_recovers\nload_recovers: movl $-1, %eax\n ret\n"
+#if defined(__x86_64__)
+#define LOAD "movl (%rdi), %eax"
+#define GIVE_UP "movl $-1, %eax"
+#define PROGRAM_COUNTER(context) ((ucontext_t *)(context))->uc_mcontext.gregs[REG_RIP]
+#elif defined(__aarch64__)
+#define LOAD "ldr w0, [x0]"
+#define GIVE_UP "mov w0, #-1"
+#define PROGRAM_COUNTER(context) ((ucontext_t *)(context))->uc_mcontext.pc
+#endif
+__asm__(".text\n.globl load\nload: " LOAD "\n ret\n"
+        ".globl load_recovers\nload_recovers: " GIVE_UP "\n ret\n"
         ".globl load_end\nload_end:\n");
 
 static const char *kind;
 static sigjmp_buf recovery;
 
 static int is_in_load(void *context) {
-    char *instruction = (char *)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    char *instruction = (char *)PROGRAM_COUNTER(context);
     return instruction >= (char *)load && instruction < load_end;
 }
 
 static void recover(void *context) {
     errno = 0;
-    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = (greg_t)load_recovers;
+    PROGRAM_COUNTER(context) = (uintptr_t)load_recovers;
 }
 
 /* A fault that is not the runtime's comes once more, to nobody: so do V8 and others. */
