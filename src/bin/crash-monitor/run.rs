@@ -18,8 +18,8 @@ and writes each one's dumps where that host asked for them.
 Options:
   --dump-dir DIR    Where the dumps go of hosts that name no directory; made,
                     with mode 0700, where it does not exist
-  --socket PATH     Where to listen, at most 107 bytes; its directory has to
-                    exist [default: DIR/monitor.sock]
+  --socket PATH     Where to listen, at most 107 bytes (103 on macOS); its
+                    directory has to exist [default: DIR/monitor.sock]
   --stay            Go on when the last host has gone. Without this the monitor
                     waits for a first host and ends after the last one
   --log-file FILE   Append the log to FILE [default: standard error]
