@@ -56,11 +56,15 @@ impl Drop for Stopped {
     }
 }
 
-/// What a record says of a process's end that nobody but its pidfd can tell: what is `expected`, and "unknown" on kernels
-/// before 6.15, which do not tell.
-pub fn exit_by_pidfd(expected: serde_json::Value) -> serde_json::Value {
+/// Whether a record says of a process's end what is `expected`, or "unknown" on kernels before 6.15, which tell it only as
+/// long as nobody has waited for the process.
+pub fn is_exit(said: &serde_json::Value, expected: &serde_json::Value) -> bool {
+    said == expected || (*said == "unknown" && !kernel_tells_how_processes_end())
+}
+
+/// Whether the kernel tells how a process has ended that somebody has waited for.
+pub fn kernel_tells_how_processes_end() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel's release");
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
-    let version = (numbers.next(), numbers.next());
-    if version >= (Some(6), Some(15)) { expected } else { "unknown".into() }
+    (numbers.next(), numbers.next()) >= (Some(6), Some(15))
 }

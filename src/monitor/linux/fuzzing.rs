@@ -53,6 +53,10 @@ mod tests {
         for entry in std::fs::read_dir(&corpus).expect("the corpus") {
             let path = entry.expect("a file of the corpus").path();
             let name = path.file_name().expect("its name").to_string_lossy();
+            if name.ends_with("x86_64") && !cfg!(target_arch = "x86_64") {
+                // A crash context is laid out as its processor has it.
+                continue;
+            }
             if accepts(&std::fs::read(&path).expect("a file of the corpus")) {
                 assert!(!name.starts_with("bad-"), "{name} is accepted");
                 accepted += 1;
