@@ -88,8 +88,11 @@ int main(int argc, char **argv) {
         return caller(nothing);
     if (!strcmp(kind, "not-canonical"))
         return reader(not_canonical);
-    if (!strcmp(kind, "sent"))
+    if (!strcmp(kind, "sent")) {
+        /* The other thread may be the one to take it (signal(7)). */
         kill(getpid(), SIGSEGV);
+        wait_for_ever(NULL);
+    }
     if (!strcmp(kind, "abort"))
         abort(); /* abort: main */
     return 4;
