@@ -103,7 +103,8 @@ fn a_main_stack_that_may_not_grow_overflows_into_a_dump() {
     assert_eq!(end - lowest, LIMIT, "it has grown as far as it may");
     // At its upper end there are the arguments and the environment, which are not to be in a dump.
     let (start, stack) = dump.crashing_stack();
-    assert_eq!(start..start + stack.len() as u64, lowest..address(&ended.said("arguments ")[2..]).unwrap());
+    assert_eq!(start, lowest.max(stack_pointer), "AArch64 has not lowered it for the store that failed");
+    assert_eq!(start + stack.len() as u64, address(&ended.said("arguments ")[2..]).unwrap());
 }
 
 fn address(hexadecimal: &str) -> Option<u64> {
