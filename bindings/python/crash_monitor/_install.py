@@ -16,6 +16,7 @@ from . import (
     _faulthandler,
     _lock,
     _monitor_program,
+    _multiprocessing,
     _threads,
     _tracebacks,
 )
@@ -192,6 +193,14 @@ def _install(now: _Installed, strategy: Strategy) -> None:
         hook.attach()
     if now.report_exceptions:
         _excepthook.reporter.attach()
+    if before is None or before.pid != now.pid:
+        _multiprocessing.at_end_of_child(_take_leave)
+
+
+def _take_leave() -> None:
+    with _one_at_a_time:
+        if _installed is not None and _installed.pid == os.getpid():
+            _become_uninstalled(lib.cm_uninstall)
 
 
 def _refuse_other(before: _Installed, now: _Installed) -> None:

@@ -87,51 +87,52 @@ class Multiprocessing(ProcessTest):
     SCRIPT = """
 import ctypes, multiprocessing, os, sys, crash_monitor
 
-def work(install, crash):
+def work(install, status):
     if install:
         crash_monitor.install(sys.argv[1])
-    if crash:
+    if status < 0:
         ctypes.string_at(0xd000)
+    sys.exit(status)
 
 if __name__ == "__main__":
     crash_monitor.install(sys.argv[1])
     context = multiprocessing.get_context(sys.argv[2])
-    child = context.Process(target=work, args=(sys.argv[3] == "True", sys.argv[4] == "True"))
+    child = context.Process(target=work, args=(sys.argv[3] == "True", int(sys.argv[4])))
     child.start()
     child.join()
     print(child.pid, child.exitcode, os.getpid(), flush=True)
     ctypes.string_at(0xd000)
 """
 
-    def run_child(self, method: str, *, install: bool, crash: bool) -> tuple[int, int]:
-        self.use_dump_dir(f"{method}-{install}-{crash}")
+    def run_child(self, method: str, *, install: bool, status: int) -> tuple[int, int]:
+        self.use_dump_dir(f"{method}-{install}-{status}")
         script = self.directory / "script.py"
         script.write_text(self.SCRIPT)
-        process = self.run_python(str(script), str(self.dump_dir), method, str(install), str(crash))
+        process = self.run_python(str(script), str(self.dump_dir), method, str(install), str(status))
         self.assertEqual(process.returncode, -signal.SIGSEGV, process.stderr)
-        child, status, parent = map(int, process.stdout.split())
-        self.assertEqual(status, -signal.SIGSEGV if crash else 0)
+        child, ended, parent = map(int, process.stdout.split())
+        self.assertEqual(ended, status)
         return child, parent
 
     def test_forked_child(self) -> None:
-        self.check_crashes(*self.run_child("fork", install=False, crash=True))
+        self.check_crashes(*self.run_child("fork", install=False, status=-signal.SIGSEGV))
 
     def test_child_that_is_a_new_interpreter_and_installs(self) -> None:
         for method in ("spawn", "forkserver"):
             with self.subTest(method):
-                self.check_crashes(*self.run_child(method, install=True, crash=True))
+                self.check_crashes(*self.run_child(method, install=True, status=-signal.SIGSEGV))
 
     def test_child_that_is_a_new_interpreter_and_does_not(self) -> None:
         for method in ("spawn", "forkserver"):
             with self.subTest(method):
-                _, parent = self.run_child(method, install=False, crash=True)
+                _, parent = self.run_child(method, install=False, status=-signal.SIGSEGV)
                 self.check_crashes(parent)
 
-    def test_clean_end(self) -> None:
+    def test_end_that_is_no_crash(self) -> None:
         for method in ("fork", "spawn", "forkserver"):
-            for install in (False, True):
-                with self.subTest(method=method, install=install):
-                    _, parent = self.run_child(method, install=install, crash=False)
+            for install, status in ((False, 0), (True, 0), (True, 3)):
+                with self.subTest(method=method, install=install, status=status):
+                    _, parent = self.run_child(method, install=install, status=status)
                     self.check_crashes(parent)
 
 
