@@ -3,32 +3,33 @@
 //! One dump after another in one thread, which wakes every 10 ms. It believes its clients, and a malformed message ends it.
 //! Beside a dump there is no record, no attachment and no annotation; deaths and heartbeats are not watched.
 
-mod dumped_process;
+//!
+//! `handler` is what the server asks and tells; `state` knows the hosts and gives whole dumps their names, for which
+//! `dumped_process` finds out whose they are.
 
-use std::collections::VecDeque;
+mod dumped_process;
+mod handler;
+mod state;
+
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
-use minidumper::{LoopAction, MinidumpBinary, Server, ServerHandler, SocketName};
+use minidumper::{Server, SocketName};
 
-use super::dump_file::{self, NewFile};
+use super::dump_file;
 #[cfg(target_os = "linux")]
 use super::linux::somebody_listens;
 use super::lock::Lock;
-use super::retention::{self, Limits};
-use super::{Options, callbacks, unusable};
-use crate::config;
+use super::{Options, unusable};
 use crate::error::{Error, Result};
 use crate::sys::{descriptors, files, termination};
-use crate::wire::{self, Hello, PROTOCOL_VERSION};
+use handler::Handler;
+use state::State;
 
-/// Hosts that are known by name; beyond that the first ones are forgotten. Nobody tells which have ended.
-const HOSTS_MAX: usize = 65_536;
 /// How long a monitor that starts waits for one that is there to take its connection.
 #[cfg(not(target_os = "linux"))]
 const PROBE: Duration = Duration::from_secs(1);
@@ -112,201 +113,4 @@ fn give_up_without_host(state: &Arc<State>) {
             termination::REQUESTED.store(true, Ordering::Relaxed);
         }
     });
-}
-
-/// Where a host wants its dumps, and under which name.
-struct Host {
-    pid: u32,
-    dump_dir: PathBuf,
-    app_name: String,
-    retention: Limits,
-}
-
-struct State {
-    /// Where dumps are written, and stay where their host has said nothing.
-    dump_dir: PathBuf,
-    stay: bool,
-    had_host: AtomicBool,
-    connections: AtomicUsize,
-    hosts: Mutex<VecDeque<Host>>,
-    /// The dump that the server is writing.
-    writing: Mutex<Option<NewFile>>,
-    /// What is done after hosts were let go.
-    finishing: Mutex<Vec<JoinHandle<()>>>,
-}
-
-impl State {
-    fn new(options: &Options) -> Self {
-        Self {
-            dump_dir: options.dump_dir.clone(),
-            stay: options.stay,
-            had_host: AtomicBool::new(false),
-            connections: AtomicUsize::new(0),
-            hosts: Mutex::default(),
-            writing: Mutex::default(),
-            finishing: Mutex::default(),
-        }
-    }
-
-    fn hosts(&self) -> MutexGuard<'_, VecDeque<Host>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn welcome(&self, hello: &Hello<'_>) {
-        self.had_host.store(true, Ordering::Relaxed);
-        let mut hosts = self.hosts();
-        // A host on Linux has two connections and says it on both.
-        hosts.retain(|host| host.pid != hello.pid);
-        if hosts.len() == HOSTS_MAX {
-            hosts.pop_front();
-        }
-        hosts.push_back(Host {
-            pid: hello.pid,
-            dump_dir: hello.dump_dir.to_owned(),
-            app_name: hello.app_name.to_owned(),
-            retention: Limits { files: hello.keep_files, bytes: hello.keep_bytes },
-        });
-    }
-
-    /// The host that has been dumped, as far as it is known.
-    fn dumped_host(&self, dump: &[u8]) -> Host {
-        let pid = dumped_process::id(dump).unwrap_or_default();
-        let mut hosts = self.hosts();
-        let known = hosts.iter().position(|host| host.pid == pid).and_then(|at| hosts.remove(at));
-        known.unwrap_or_else(|| Host {
-            pid,
-            dump_dir: self.dump_dir.clone(),
-            app_name: config::APP_NAME_DEFAULT.to_owned(),
-            retention: Limits { files: config::KEEP_FILES_DEFAULT, bytes: config::KEEP_BYTES_DEFAULT },
-        })
-    }
-
-    /// Gives a whole dump its name, under which its host may be let go.
-    fn publish(&self, dump: MinidumpBinary) {
-        let written = contents(dump);
-        // Its space is needed for the same once more.
-        self.writing().take();
-        let failed = |host: &str, error: io::Error| log::error!("cannot write the dump of {host}: {error}");
-        let contents = match written {
-            Ok(contents) => contents,
-            Err(error) => return failed("a process", error),
-        };
-        let host = self.dumped_host(&contents);
-        let name = format!("process {}", host.pid);
-        let publish = || {
-            let mut file = NewFile::create(&host.dump_dir, &dump_file::stem(&host.app_name, host.pid as i32))?;
-            file.file.write_all(&contents)?;
-            file.publish("dmp")
-        };
-        let (file, path) = match publish() {
-            Ok(published) => published,
-            Err(error) => return failed(&name, error),
-        };
-        log::info!("{name}: dump {} of {} bytes", path.display(), contents.len());
-        // Those that have ended hold on to their stacks until they are joined.
-        self.join(JoinHandle::is_finished);
-        match thread::Builder::new().spawn(move || finish(&file, &path, &host)) {
-            Ok(finishing) => self.finishing().push(finishing),
-            Err(error) => log::error!("{name}: cannot see to its dump any more: {error}"),
-        }
-    }
-
-    /// Waits for those that `which` chooses.
-    fn join(&self, which: impl Fn(&JoinHandle<()>) -> bool) {
-        let chosen: Vec<_> = self.finishing().extract_if(.., |finishing| which(finishing)).collect();
-        for finishing in chosen {
-            // One that has panicked has said so.
-            let _ = finishing.join();
-        }
-    }
-
-    fn finishing(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.finishing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn writing(&self) -> MutexGuard<'_, Option<NewFile>> {
-        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the monitor goes on with so many connections. One that says nothing is that of a monitor which looks whether
-    /// one is here.
-    fn go_on(&self, connections: usize) -> LoopAction {
-        self.connections.store(connections, Ordering::Relaxed);
-        let last = connections == 0 && self.had_host.load(Ordering::Relaxed);
-        if last && !self.stay { LoopAction::Exit } else { LoopAction::Continue }
-    }
-}
-
-/// What minidumper's writer has written.
-fn contents(mut dump: MinidumpBinary) -> io::Result<Vec<u8>> {
-    if let Some(contents) = dump.contents {
-        return Ok(contents);
-    }
-    let mut contents = Vec::new();
-    dump.file.rewind()?;
-    dump.file.read_to_end(&mut contents)?;
-    Ok(contents)
-}
-
-/// What nobody waits for.
-fn finish(file: &File, path: &Path, host: &Host) {
-    if let Err(error) = file.sync_all() {
-        log::warn!("process {}: cannot force {} to the disk: {error}", host.pid, path.display());
-    }
-    let newest = path.file_stem().unwrap_or_default().to_string_lossy();
-    for removed in retention::prune(&host.dump_dir, host.retention, &newest) {
-        log::info!("removed {}, over the limits of {}", removed.display(), host.dump_dir.display());
-    }
-    callbacks::written(Some(path), None);
-}
-
-struct Handler(Arc<State>);
-
-impl ServerHandler for Handler {
-    /// Which host it is for, minidumper's server does not say before the dump is written.
-    fn create_minidump_file(&self) -> io::Result<(File, PathBuf)> {
-        let create = |directory: &Path| NewFile::create(directory, &dump_file::stem(config::APP_NAME_DEFAULT, 0));
-        let own = &self.0.dump_dir;
-        // Hosts name directories of their own.
-        let new = create(own).or_else(|_| create(&std::env::temp_dir()));
-        let new = new.inspect_err(|error| log::error!("cannot make a file in {}: {error}", own.display()))?;
-        let file = new.file.try_clone()?;
-        *self.0.writing() = Some(new);
-        Ok((file, PathBuf::new()))
-    }
-
-    fn on_minidump_created(&self, result: std::result::Result<MinidumpBinary, minidumper::Error>) -> LoopAction {
-        match result {
-            Ok(dump) => self.0.publish(dump),
-            Err(error) => log::error!("cannot write a dump: {error}"),
-        }
-        self.0.writing().take();
-        if cfg!(target_os = "macos") {
-            // There the server forgets the crashed host's connection without a word.
-            return self.0.go_on(self.0.connections.load(Ordering::Relaxed).saturating_sub(1));
-        }
-        LoopAction::Continue
-    }
-
-    fn on_message(&self, kind: u32, buffer: Vec<u8>) {
-        match (kind, Hello::version_of(&buffer)) {
-            (wire::USER_HELLO, Some(PROTOCOL_VERSION)) => match Hello::parse(&buffer) {
-                Some(hello) => self.0.welcome(&hello),
-                None => log::warn!("a host's hello is malformed"),
-            },
-            (wire::USER_HELLO, version) => {
-                log::warn!("a host speaks protocol version {version:?}, this monitor {PROTOCOL_VERSION}");
-            }
-            _ => log::debug!("user message {kind} is not for this backend"),
-        }
-    }
-
-    fn on_client_connected(&self, connections: usize) -> LoopAction {
-        self.0.connections.store(connections, Ordering::Relaxed);
-        LoopAction::Continue
-    }
-
-    fn on_client_disconnected(&self, connections: usize) -> LoopAction {
-        self.0.go_on(connections)
-    }
 }
