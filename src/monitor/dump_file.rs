@@ -10,7 +10,7 @@ use crate::sys::files;
 /// How many files of one name are told apart by a counter.
 const COUNTER_MAX: u32 = 1000;
 
-/// A time since 2001 has at least as many digits.
+/// A time since 2001 has as many digits; that of a clock which has not been set is filled up.
 const TIME_DIGITS: usize = 10;
 
 /// Far longer than any dumper may take.
@@ -18,7 +18,7 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// What the files of one crash have in common: `<app>-<unix time>-<pid>`.
 pub(super) fn stem(app_name: &str, pid: i32) -> String {
-    format!("{app_name}-{}-{pid}", UNIX_EPOCH.elapsed().unwrap_or_default().as_secs())
+    format!("{app_name}-{:0digits$}-{pid}", UNIX_EPOCH.elapsed().unwrap_or_default().as_secs(), digits = TIME_DIGITS)
 }
 
 /// Whether it is what the files of one crash have in common, with a counter or without.

@@ -56,11 +56,12 @@ fn run_with<Endpoint>(
     options: &Options,
 ) -> Result<()> {
     let mut starter = Starter::of(options);
-    // Before the starter is told, who may have ended: SIGPIPE would end this process.
-    let watching = termination::watch().map_err(|error| Error::system("cannot handle SIGTERM", error));
-    let started = watching.and_then(|()| log::start(options)).and_then(|()| {
+    let started = log::start(options).and_then(|()| {
         make_dump_dir(&options.dump_dir);
-        claim(&options.socket)
+        let endpoint = claim(&options.socket)?;
+        // Before the starter is told, who may have ended: SIGPIPE would end this process.
+        termination::watch().map_err(|error| Error::system("cannot handle SIGTERM", error))?;
+        Ok(endpoint)
     });
     starter.tell(started.as_ref().map(|_| ()));
     match started? {

@@ -65,8 +65,10 @@ impl Options {
     fn after_marker(arguments: impl Iterator<Item = OsString>) -> Option<Result<Self>> {
         let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
         arguments.find(|argument| argument == MARKER)?;
-        // An empty one says nothing; setproctitle(3) leaves many.
-        Some(Self::parse(arguments.filter(|argument| !argument.is_empty())))
+        let mut arguments: Vec<OsString> = arguments.collect();
+        // The kernel ends the last one with a NUL too, and programs that change their title fill up with more.
+        arguments.truncate(arguments.iter().rposition(|argument| !argument.is_empty()).map_or(0, |last| last + 1));
+        Some(Self::parse(arguments))
     }
 
     /// Reads the arguments of `crash-monitor run`, which are those behind `--crash-monitor` too.
@@ -145,6 +147,8 @@ mod tests {
         assert!(options.stay && options.ready_fd.is_none());
         // As programs leave them that write a title over their command line.
         assert!(command_line("host --crash-monitor --dump-dir /d   ").unwrap().is_ok());
+        // What is empty in the middle is a value, and not the next option's.
+        assert!(command_line("host --crash-monitor --dump-dir  --stay").unwrap().is_err());
     }
 
     #[test]

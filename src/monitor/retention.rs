@@ -40,8 +40,9 @@ pub(super) fn prune(directory: &Path, limits: Limits, newest: &str) -> Vec<PathB
         *files += 1;
         bytes += report.bytes;
         let fits = *files <= limits.files && bytes <= limits.bytes;
-        let no_older = stem == newest || (written.is_some() && report.newest >= written);
-        if fits || no_older {
+        // What is dated in the future a clock has dated that was wrong.
+        let since = written.is_some() && (written..=Some(SystemTime::now())).contains(&report.newest);
+        if fits || stem == newest || since {
             continue;
         }
         // Another dumper may be pruning too.

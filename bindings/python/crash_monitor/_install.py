@@ -198,9 +198,13 @@ def _install(now: _Installed, strategy: Strategy) -> None:
 
 
 def _take_leave() -> None:
-    with _one_at_a_time:
+    if not _one_at_a_time.acquire(blocking=False):  # A thread that is just installing is none to wait for.
+        return
+    try:
         if _installed is not None and _installed.pid == os.getpid():
             _become_uninstalled(lib.cm_uninstall)
+    finally:
+        _one_at_a_time.release()
 
 
 def _refuse_other(before: _Installed, now: _Installed) -> None:

@@ -85,30 +85,41 @@ class Subprocess(ProcessTest):
 class Multiprocessing(ProcessTest):
     # A file: the start methods other than fork import it again.
     SCRIPT = """
-import ctypes, multiprocessing, os, sys, crash_monitor
+import ctypes, multiprocessing.util, os, sys, threading, crash_monitor
 
-def work(install, status):
+def work(install, status, late):
     if install:
         crash_monitor.install(sys.argv[1])
-    if status < 0:
+    if late:
+        ended = threading.Event()
+        multiprocessing.util.Finalize(None, ended.set, exitpriority=-1000)
+        threading.Thread(target=crash_late, args=(ended,)).start()
+    elif status < 0:
         ctypes.string_at(0xd000)
-    sys.exit(status)
+    else:
+        sys.exit(status)
+
+def crash_late(ended):
+    # From 3.13 on that comes only after this thread's end.
+    ended.wait(1)
+    ctypes.string_at(0xd000)
 
 if __name__ == "__main__":
     crash_monitor.install(sys.argv[1])
     context = multiprocessing.get_context(sys.argv[2])
-    child = context.Process(target=work, args=(sys.argv[3] == "True", int(sys.argv[4])))
+    child = context.Process(target=work, args=(sys.argv[3] == "True", int(sys.argv[4]), sys.argv[5] == "True"))
     child.start()
     child.join()
     print(child.pid, child.exitcode, os.getpid(), flush=True)
     ctypes.string_at(0xd000)
 """
 
-    def run_child(self, method: str, *, install: bool, status: int) -> tuple[int, int]:
-        self.use_dump_dir(f"{method}-{install}-{status}")
+    def run_child(self, method: str, *, install: bool, status: int, late: bool = False) -> tuple[int, int]:
+        self.use_dump_dir(f"{method}-{install}-{status}-{late}")
         script = self.directory / "script.py"
         script.write_text(self.SCRIPT)
-        process = self.run_python(str(script), str(self.dump_dir), method, str(install), str(status))
+        arguments = (method, str(install), str(status), str(late))
+        process = self.run_python(str(script), str(self.dump_dir), *arguments)
         self.assertEqual(process.returncode, -signal.SIGSEGV, process.stderr)
         child, ended, parent = map(int, process.stdout.split())
         self.assertEqual(ended, status)
@@ -127,6 +138,14 @@ if __name__ == "__main__":
             with self.subTest(method):
                 _, parent = self.run_child(method, install=False, status=-signal.SIGSEGV)
                 self.check_crashes(parent)
+
+    def test_crash_of_a_thread_after_the_child_has_done_its_work(self) -> None:
+        for method in ("fork", "spawn"):
+            with self.subTest(method):
+                child, _ = self.run_child(method, install=True, status=-signal.SIGSEGV, late=True)
+                crash = self.dump_of(child).crash()
+                self.assertEqual((crash.signal, crash.address), (signal.SIGSEGV, 0xD000))
+                self.assertNotEqual(crash.thread_id, child)
 
     def test_end_that_is_no_crash(self) -> None:
         for method in ("fork", "spawn", "forkserver"):
