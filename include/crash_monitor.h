@@ -186,7 +186,8 @@ typedef int32_t (*cm_crash_callback)(int32_t signal,
 #define CM_ERR_DUMP 17
 
 /**
- * The call, or a setting, is not supported on this system; `cm_last_error` says which.
+ * The call, or a setting, is not supported on this system, or by a monitor that is minidumper's server;
+ * `cm_last_error` says which.
  */
 #define CM_ERR_UNSUPPORTED 18
 
@@ -507,7 +508,8 @@ cm_status cm_config_set_crash_callback(cm_config *config,
  * `reason`: up to 1024 bytes of UTF-8 for the record; NULL means none.
  * Returns when the dump is in the dump directory: `CM_OK`; `CM_ERR_INVALID_ARGUMENT` (not UTF-8), `CM_ERR_LIMIT`,
  * `CM_ERR_NOT_INSTALLED`, `CM_ERR_DUMP` (the monitor could not write it), `CM_ERR_TIMEOUT` (not within the deadline of
- * `cm_config_set_deadline_ms`), or, where the monitor has gone and could not be replaced, an error of `cm_install`.
+ * `cm_config_set_deadline_ms`), `CM_ERR_UNSUPPORTED` (the monitor is minidumper's server), or, where the monitor has gone
+ * and could not be replaced, an error of `cm_install`.
  * Threads: any. Signal handlers: no.
  *
  * # Safety

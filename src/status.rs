@@ -46,7 +46,8 @@ pub const CM_ERR_LIMIT: cm_status = 16;
 /// The monitor could not write the dump that was asked for; `cm_last_error` says why.
 pub const CM_ERR_DUMP: cm_status = 17;
 
-/// The call, or a setting, is not supported on this system; `cm_last_error` says which.
+/// The call, or a setting, is not supported on this system, or by a monitor that is minidumper's server;
+/// `cm_last_error` says which.
 pub const CM_ERR_UNSUPPORTED: cm_status = 18;
 
 /// One row of the table.

@@ -188,7 +188,7 @@ fn a_malformed_crash_ends_it_and_its_log_says_why() {
     let sandbox = Sandbox::new();
     let monitor = Monitor::start_minidumpers(&sandbox);
     let peer = Peer::connect(&sandbox.socket());
-    peer.send(&peer::frame(0, &[0; 12])).unwrap();
+    peer.send(&peer::frame(peer::CRASH, &[0; 12])).unwrap();
     wait_until("the monitor to end", || monitor.log().contains("ending: minidumper's server: "));
 }
 

@@ -53,7 +53,7 @@ const (
 	ErrLimit Status = C.CM_ERR_LIMIT
 	// ErrDump: the monitor could not write the dump that was asked for.
 	ErrDump Status = C.CM_ERR_DUMP
-	// ErrUnsupported: the call or a setting is not supported on this system. Never on Linux.
+	// ErrUnsupported: the call or a setting is not supported on this system, or by a monitor that is minidumper's server.
 	ErrUnsupported Status = C.CM_ERR_UNSUPPORTED
 )
 

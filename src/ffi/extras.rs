@@ -14,7 +14,8 @@ use crate::status::cm_status;
 /// `reason`: up to 1024 bytes of UTF-8 for the record; NULL means none.
 /// Returns when the dump is in the dump directory: `CM_OK`; `CM_ERR_INVALID_ARGUMENT` (not UTF-8), `CM_ERR_LIMIT`,
 /// `CM_ERR_NOT_INSTALLED`, `CM_ERR_DUMP` (the monitor could not write it), `CM_ERR_TIMEOUT` (not within the deadline of
-/// `cm_config_set_deadline_ms`), or, where the monitor has gone and could not be replaced, an error of `cm_install`.
+/// `cm_config_set_deadline_ms`), `CM_ERR_UNSUPPORTED` (the monitor is minidumper's server), or, where the monitor has gone
+/// and could not be replaced, an error of `cm_install`.
 /// Threads: any. Signal handlers: no.
 ///
 /// # Safety

@@ -26,6 +26,7 @@ use std::time::Duration;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::status::{CM_ERR_ALREADY_INSTALLED, CM_ERR_NOT_INSTALLED, CM_ERR_SOCKET, CM_ERR_TIMEOUT};
+use crate::sys::files;
 use crate::wire::{self, Hello, PROTOCOL_VERSION, Role};
 
 fn refuse_other(before: &Settings, now: &Settings) -> Result<()> {
@@ -78,4 +79,12 @@ fn timed_out(settings: &Settings, what: &str, within: Duration) -> Error {
 /// The error for a socket path that cannot be used.
 fn unusable(settings: &Settings, why: impl std::fmt::Display) -> Error {
     Error::new(CM_ERR_SOCKET, format!("cannot use {} as the socket: {why}", settings.socket_path.display()))
+}
+
+/// A socket at which nobody listens may be replaced; anything else must be left alone.
+fn refuse_other_file(settings: &Settings) -> Result<()> {
+    if files::is_no_socket(&settings.socket_path) {
+        return Err(unusable(settings, "what lies there is not a socket and is left alone: give another path"));
+    }
+    Ok(())
 }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::status::CM_ERR_NO_MONITOR;
+use crate::status::{CM_ERR_MONITOR_START, CM_ERR_NO_MONITOR};
 use crate::sys::{files, program};
+use crate::wire;
 
 /// The executable's name, where it is searched for.
 const NAME: &str = if cfg!(windows) { "crash-monitor.exe" } else { "crash-monitor" };
@@ -80,4 +81,17 @@ fn usual_places() -> Vec<PathBuf> {
     let mut seen = HashSet::new();
     places.retain(|place| seen.insert(place.clone()));
     places
+}
+
+/// Reads what a monitor has said at its ready descriptor; nothing where it has ended.
+pub(super) fn check_ready(program: &Path, message: &[u8]) -> Result<()> {
+    if message.is_empty() {
+        return Err(failed(program, "ended before it was ready: it has to call cm_run_monitor first thing in main"));
+    }
+    wire::parse_ready(message).map_err(|reason| failed(program, format_args!("failed: {reason}")))
+}
+
+/// The error for a monitor that was started, or was to be.
+pub(super) fn failed(program: &Path, why: impl std::fmt::Display) -> Error {
+    Error::new(CM_ERR_MONITOR_START, format!("the monitor {} {why}", program.display()))
 }

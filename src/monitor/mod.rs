@@ -80,6 +80,14 @@ fn make_dump_dir(path: &Path) {
     }
 }
 
+/// A socket at which nobody listens may be replaced; anything else must be left alone.
+fn refuse_other_file(path: &Path) -> Result<()> {
+    if files::is_no_socket(path) {
+        return Err(unusable(path, "what lies there is not a socket and is left alone"));
+    }
+    Ok(())
+}
+
 /// The error for a socket path at which no monitor can listen.
 fn unusable(path: &Path, why: impl std::fmt::Display) -> Error {
     Error::new(CM_ERR_SOCKET, format!("cannot listen at {}: {why}", path.display()))

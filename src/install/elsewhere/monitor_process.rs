@@ -8,10 +8,8 @@ use std::thread;
 use minidumper::{Client, SocketName};
 
 use crate::config::Settings;
-use crate::error::{Error, Result};
-use crate::install::{hello_payload, monitor_program, timed_out, unusable};
-use crate::status::CM_ERR_MONITOR_START;
-use crate::sys::files;
+use crate::error::Result;
+use crate::install::{hello_payload, monitor_program, refuse_other_file, timed_out, unusable};
 use crate::wire::{self, Role};
 
 /// A monitor tells at its standard output when it is ready.
@@ -19,9 +17,7 @@ const READY_FD: i32 = 1;
 
 /// Connects to the monitor at the socket path, which is started where none listens.
 pub(super) fn connect(settings: &Settings) -> Result<Client> {
-    if files::is_no_socket(&settings.socket_path) {
-        return Err(unusable(settings, "what lies there is not a socket and is left alone: give another path"));
-    }
+    refuse_other_file(settings)?;
     if let Ok(client) = to_living_monitor(settings) {
         return Ok(client);
     }
@@ -43,7 +39,7 @@ fn to_living_monitor(settings: &Settings) -> std::result::Result<Client, minidum
 /// Starts a monitor and waits until it is ready.
 fn start(settings: &Settings) -> Result<()> {
     let program = monitor_program::executable(settings)?;
-    let failed = |why: String| Error::new(CM_ERR_MONITOR_START, format!("the monitor {} {why}", program.display()));
+    let failed = |why: String| monitor_program::failed(&program, why);
     let mut command = Command::new(&program);
     // Its name comes first, which Command gives by itself.
     command.args(&monitor_program::command_line(settings, READY_FD)[1..]);
@@ -51,10 +47,7 @@ fn start(settings: &Settings) -> Result<()> {
     of_its_own(&mut command);
     let mut monitor = command.spawn().map_err(|error| failed(format!("cannot be started: {error}")))?;
     match first_words(&mut monitor, settings) {
-        Ok(words) if words.is_empty() => {
-            Err(failed("ended before it was ready: it has to call cm_run_monitor first thing in main".to_owned()))
-        }
-        Ok(words) => wire::parse_ready(&words).map_err(|reason| failed(format!("failed: {reason}"))),
+        Ok(words) => monitor_program::check_ready(&program, &words),
         Err(RecvTimeoutError::Timeout) => {
             // It may have ended by itself meanwhile.
             let _ = monitor.kill();

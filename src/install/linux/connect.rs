@@ -7,9 +7,8 @@ use minidumper::{Client, SocketName};
 
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::install::{hello_payload, timed_out, unusable};
+use crate::install::{hello_payload, refuse_other_file, timed_out, unusable};
 use crate::status::{CM_ERR_DUMP, CM_ERR_MONITOR_VERSION};
-use crate::sys::files;
 use crate::sys::process;
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
 use crate::wire::{self, PROTOCOL_VERSION, Role, Verdict};
@@ -38,7 +37,7 @@ pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Resu
     let link = match raw::connect(&address, deadline) {
         Ok(link) => link,
         Err(Errno(libc::ENOENT)) => return Ok(None),
-        Err(Errno(libc::ECONNREFUSED)) => return stale_socket(settings).map(|()| None),
+        Err(Errno(libc::ECONNREFUSED)) => return refuse_other_file(settings).map(|()| None),
         Err(Errno(libc::ETIMEDOUT)) => return Err(timed_out(settings, "accept a connection", settings.deadline)),
         Err(Errno(libc::EPROTOTYPE)) => return Err(unusable(settings, "something other than a monitor listens there")),
         Err(errno) => return Err(unusable(settings, errno)),
@@ -57,14 +56,6 @@ pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Resu
     }
     let welcomed = shake_hands(fd, settings, deadline)?;
     Ok(welcomed.map(|welcomed| Connection { link, monitor_pid: peer.pid, welcomed }))
-}
-
-/// Nobody listens at the path: a socket may be replaced, anything else must be left alone.
-fn stale_socket(settings: &Settings) -> Result<()> {
-    if files::is_no_socket(&settings.socket_path) {
-        return Err(unusable(settings, "what lies there is not a socket and is left alone: give another path"));
-    }
-    Ok(())
 }
 
 /// Says hello and pings; gives whether it was welcomed. None where the monitor hangs up: it is just ending.

@@ -1,14 +1,14 @@
 //! Starting a monitor and waiting until it is ready.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use super::connect::{self, Connection};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::install::{monitor_program, timed_out, unusable};
-use crate::status::CM_ERR_MONITOR_START;
 use crate::sys::program;
 use crate::sys::raw::{self, Deadline, Errno};
 use crate::sys::spawn::{Program, READY_FD};
@@ -67,19 +67,14 @@ fn and_connect(settings: &Settings, program: &Result<Program>, deadline: Deadlin
     // The read end is kept until the connection stands: a monitor without a host lives as long as its starter waits.
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|errno| Error::system("cannot make a pipe", errno))?;
-    let name = program.path().to_string_lossy();
-    let failed = |why: String| Error::new(CM_ERR_MONITOR_START, format!("the monitor {name} {why}"));
-    let pid = program.start(write.as_raw_fd()).map_err(|errno| failed(format!("cannot be started: {errno}")))?;
+    let path = Path::new(OsStr::from_bytes(program.path().to_bytes()));
+    let not_started = |errno| monitor_program::failed(path, format!("cannot be started: {errno}"));
+    let pid = program.start(write.as_raw_fd()).map_err(not_started)?;
     drop(write);
 
     let mut answer = [0; wire::READY_MAX];
     match raw::read(read.as_raw_fd(), &mut answer, deadline) {
-        Ok(0) => {
-            return Err(failed(
-                "ended before it was ready: it has to call cm_run_monitor first thing in main".to_owned(),
-            ));
-        }
-        Ok(length) => wire::parse_ready(&answer[..length]).map_err(|reason| failed(format!("failed: {reason}")))?,
+        Ok(length) => monitor_program::check_ready(path, &answer[..length])?,
         Err(Errno(libc::ETIMEDOUT)) => {
             raw::kill(pid);
             return Err(timed_out(settings, "become ready", settings.deadline));

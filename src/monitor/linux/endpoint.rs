@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::error::Result;
 use crate::monitor::lock::Lock;
-use crate::monitor::unusable;
+use crate::monitor::{refuse_other_file, unusable};
 use crate::sys::files;
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
 
@@ -72,9 +72,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 /// Whether a monitor is there. A socket that nobody listens at is removed; anything else is left alone and an error.
 pub(in crate::monitor) fn somebody_listens(path: &Path) -> Result<bool> {
-    if files::is_no_socket(path) {
-        return Err(unusable(path, "what lies there is not a socket and is left alone"));
-    }
+    refuse_other_file(path)?;
     match raw::connect(&SocketAddress::new(path.as_os_str().as_encoded_bytes()), Deadline::after(PROBE)) {
         Ok(_) | Err(Errno(libc::ETIMEDOUT)) => Ok(true),
         Err(Errno(libc::ENOENT)) => Ok(false),

@@ -31,9 +31,11 @@ impl ServerHandler for Handler {
     fn on_minidump_created(&self, result: std::result::Result<MinidumpBinary, minidumper::Error>) -> LoopAction {
         match result {
             Ok(dump) => self.0.publish(dump),
-            Err(error) => log::error!("cannot write a dump: {error}"),
+            Err(error) => {
+                self.0.writing().take();
+                log::error!("cannot write a dump: {error}");
+            }
         }
-        self.0.writing().take();
         if cfg!(target_os = "macos") {
             // There the server forgets the crashed host's connection without a word.
             return self.0.go_on(self.0.connections.load(Ordering::Relaxed).saturating_sub(1));

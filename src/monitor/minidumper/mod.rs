@@ -50,9 +50,7 @@ pub(super) fn claim(socket: &Path) -> Result<Option<Server>> {
 #[cfg(not(target_os = "linux"))]
 fn somebody_listens(socket: &Path) -> Result<bool> {
     use std::sync::mpsc::{self, RecvTimeoutError};
-    if files::is_no_socket(socket) {
-        return Err(unusable(socket, "what lies there is not a socket and is left alone"));
-    }
+    super::refuse_other_file(socket)?;
     // minidumper's client waits for ever for one that is stopped.
     let (sender, receiver) = mpsc::channel();
     let path = socket.to_owned();

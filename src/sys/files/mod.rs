@@ -1,11 +1,14 @@
 //! Files and directories that are their owner's alone, and paths as bytes. Not for signal handlers.
 
 #[cfg(unix)]
-#[path = "unix.rs"]
-mod platform;
+mod unix;
 #[cfg(windows)]
-#[path = "windows.rs"]
-mod platform;
+mod windows;
+
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
 
 pub(crate) use platform::{
     check_writable, is_executable, is_no_socket, is_still_at, path_from_bytes, with_private_umask,
