@@ -52,6 +52,26 @@
 #define CM_STRATEGY_PREVIOUS_FIRST 1
 
 /**
+ * For `cm_log`: something failed.
+ */
+#define CM_LOG_ERROR 1
+
+/**
+ * For `cm_log`: something is not as it should be.
+ */
+#define CM_LOG_WARNING 2
+
+/**
+ * For `cm_log`: something has happened.
+ */
+#define CM_LOG_INFO 3
+
+/**
+ * For `cm_log`: something that helps to find defects.
+ */
+#define CM_LOG_DEBUG 4
+
+/**
  * Settings for `cm_install_with`, made by `cm_config_new` and freed by `cm_config_free`. Opaque. One object may be
  * used by one thread at a time; different objects are independent.
  */
@@ -444,6 +464,19 @@ cm_status cm_config_set_retention(cm_config *config,
                                   uint64_t bytes);
 
 /**
+ * Sets how much of the process's log (`cm_log`) is kept. Lines logged before the install are lost where this changes it.
+ *
+ * `bytes`: up to 1048576; default 65536; 0 for no log. A line takes 128 bytes for each 104 bytes of its text.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+ * Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `config` is NULL or live.
+ */
+cm_status cm_config_set_log_bytes(cm_config *config,
+                                  uint32_t bytes);
+
+/**
  * Sets who looks at a fault of the processor (SIGSEGV, SIGBUS or SIGFPE) first. Default: `CM_STRATEGY_REPORT_FIRST`.
  * For runtimes that use such faults themselves and whose code has no fixed range (a Java virtual machine, .NET, V8):
  * `CM_STRATEGY_PREVIOUS_FIRST`. For Go see `cm_add_runtime_code`.
@@ -523,11 +556,9 @@ cm_status cm_dump_now(const char *reason);
  *
  * `key`: 1 to 256 bytes of UTF-8. `value`: up to 20480 bytes of UTF-8; NULL removes the annotation, which need not be
  * there. Both are copied. There can be 64 annotations.
- * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` or `CM_ERR_LIMIT`, and then nothing has changed;
- * `CM_ERR_TIMEOUT` (a stopped monitor had no room for it within a second); or, where the monitor has gone and could not be
- * replaced, an error of `cm_install`: then the annotation is kept and told to the next monitor. Costs a write to a local
- * socket, some 3 microseconds, and a start of a monitor where it has gone.
- * Threads: any. Signal handlers: no. Before `cm_install`: yes, it is told to the monitor then.
+ * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_LIMIT` or `CM_ERR_SYSTEM` (no memory could be
+ * mapped), and then nothing has changed. Costs some 0.1 microseconds and no system call.
+ * Threads: any. Signal handlers: yes. Before `cm_install`: yes.
  *
  * # Safety
  * `key` is NULL or NUL-terminated, `value` too.
@@ -544,10 +575,9 @@ cm_status cm_set_annotation(const char *key,
  * `path`: a path in the file system's own bytes; copied, and made absolute at once. The file need not be there yet. There
  * can be 16 files; the same one twice counts once. An open file without a name on disk, such as one of
  * memfd_create(2), is given as `/proc/self/fd/<descriptor>`, and its copy has the name of what is open there.
- * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` or `CM_ERR_LIMIT`, and then nothing has changed;
- * `CM_ERR_TIMEOUT` (a stopped monitor had no room for it within a second); or, where the monitor has gone and could not be
- * replaced, an error of `cm_install`: then the file is kept in mind and told to the next monitor. Costs some 4 microseconds.
- * Threads: any. Signal handlers: no. Before `cm_install`: yes, it is told to the monitor then.
+ * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_LIMIT` or `CM_ERR_SYSTEM` (no memory could be
+ * mapped), and then nothing has changed. Costs some 0.2 microseconds, and a system call for a relative path.
+ * Threads: any. Signal handlers: no. Before `cm_install`: yes.
  *
  * # Safety
  * `path` is NULL or NUL-terminated.
@@ -559,10 +589,9 @@ cm_status cm_attach_file(const char *path);
  * be read then is noted in the dump.
  *
  * `start`: its address. `length`: 1 to 1048576 bytes. There can be 64 ranges; the same start again replaces the length.
- * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` or `CM_ERR_LIMIT`, and then nothing has changed;
- * `CM_ERR_TIMEOUT` (a stopped monitor had no room for it within a second); or, where the monitor has gone and could not be
- * replaced, an error of `cm_install`: then the range is kept in mind and told to the next monitor. Costs some 3 microseconds.
- * Threads: any. Signal handlers: no. Before `cm_install`: yes, it is told to the monitor then.
+ * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_LIMIT` or `CM_ERR_SYSTEM` (no memory could be
+ * mapped), and then nothing has changed. Costs some 0.1 microseconds and no system call.
+ * Threads: any. Signal handlers: yes. Before `cm_install`: yes.
  */
 cm_status cm_add_memory(const void *start,
                         size_t length);
@@ -571,14 +600,16 @@ cm_status cm_add_memory(const void *start,
  * Leaves out again what `cm_add_memory` was given: call it before the memory is freed or used for something else.
  *
  * `start`: the address given there.
- * Returns `CM_OK`, `CM_ERR_INVALID_ARGUMENT` (nothing was added at this address), or an error of `cm_install` as there.
- * Threads: any. Signal handlers: no. Before `cm_install`: yes.
+ * Returns `CM_OK`, `CM_ERR_INVALID_ARGUMENT` (nothing was added at this address) or `CM_ERR_SYSTEM`.
+ * Threads: any. Signal handlers: yes. Before `cm_install`: yes.
  */
 cm_status cm_remove_memory(const void *start);
 
 /**
  * Promises a sign of life, `cm_heartbeat`, within `timeout_ms` and again within that time of each. A process that breaks
- * the promise is dumped from outside as hung, once, and lives on; its next sign of life makes a new promise.
+ * the promise is dumped from outside as hung, once, and lives on; its next sign of life makes a new promise. Time in which
+ * the process is stopped (SIGSTOP, a debugger) or the monitor does not run does not count. While the promise holds the
+ * monitor wakes up four times within `timeout_ms`.
  *
  * `timeout_ms`: at least 10 milliseconds; 0 ends the promise.
  * Returns `CM_OK`; `CM_ERR_NOT_INSTALLED`, `CM_ERR_INVALID_ARGUMENT`, or, where the monitor has gone and could not be
@@ -588,13 +619,47 @@ cm_status cm_remove_memory(const void *start);
 cm_status cm_heartbeat_start(uint32_t timeout_ms);
 
 /**
- * Gives the sign of life that `cm_heartbeat_start` promised. Costs a write to a local socket, some 3 microseconds.
+ * Gives the sign of life that `cm_heartbeat_start` promised. Costs some 10 nanoseconds and no system call.
  *
- * Returns `CM_OK`; `CM_ERR_NOT_INSTALLED`, `CM_ERR_INVALID_ARGUMENT` (nothing was promised), or, where the monitor has
- * gone and could not be replaced, an error of `cm_install`.
- * Threads: any. Signal handlers: no.
+ * Returns `CM_OK`, `CM_ERR_INVALID_ARGUMENT` (nothing was promised) or `CM_ERR_SYSTEM`.
+ * Threads: any. Signal handlers: yes.
  */
 cm_status cm_heartbeat(void);
+
+/**
+ * Adds a line to the log that dumps hold, also called breadcrumbs: a ring with the last lines of the process, 64 KiB by
+ * default (`cm_config_set_log_bytes`). They are in every later dump as the annotation "log", and in its record with time,
+ * level and thread; also in the record of a process that was killed.
+ *
+ * `level`: `CM_LOG_ERROR` to `CM_LOG_DEBUG`. `text`: the line, any bytes, without a line's end; shown as UTF-8; what is
+ * over 1024 bytes is cut. `length`: its length in bytes; 0 for an empty line.
+ * Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` (`text` is NULL and `length` is not 0), `CM_ERR_INVALID_ARGUMENT` (the level), or
+ * `CM_ERR_SYSTEM` (no memory could be mapped). Costs some 0.1 microseconds and no system call but for the thread's id.
+ * Threads: any. Signal handlers: yes; a line that two writers get in each other's way for is dropped. Before
+ * `cm_install`: yes.
+ *
+ * # Safety
+ * `text` is NULL or points to `length` bytes.
+ */
+cm_status cm_log(int32_t level,
+                 const char *text,
+                 size_t length);
+
+/**
+ * Sets an annotation of the calling thread: what it is at, such as the request that it serves. Later dumps hold it as the
+ * annotation "thread.<thread id>.<key>", records under "thread_annotations". It ends with the thread.
+ *
+ * `key`: 1 to 64 bytes of UTF-8. `value`: up to 512 bytes of UTF-8; NULL removes the annotation, which need not be there.
+ * Both are copied. There can be 256 of all threads together.
+ * Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_LIMIT` or `CM_ERR_SYSTEM` (no memory could be
+ * mapped), and then nothing has changed. Costs some 0.2 microseconds and no system call but for the thread's id.
+ * Threads: any, for itself. Signal handlers: yes. Before `cm_install`: yes.
+ *
+ * # Safety
+ * `key` is NULL or NUL-terminated, `value` too.
+ */
+cm_status cm_set_thread_annotation(const char *key,
+                                   const char *value);
 
 /**
  * Gives the calling thread an alternate signal stack, so that a stack overflow in it can be reported: a handler

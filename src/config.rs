@@ -24,6 +24,9 @@ pub(crate) const DEADLINE_MS_RANGE: std::ops::RangeInclusive<u32> = 100..=600_00
 /// How many dumps, and bytes of them, a dump directory keeps unless the host asks otherwise.
 pub(crate) const KEEP_FILES_DEFAULT: u32 = 100;
 pub(crate) const KEEP_BYTES_DEFAULT: u64 = 1 << 30;
+/// How much of a process's log is kept, in bytes, unless the host asks otherwise; and the most that it can ask for.
+pub(crate) const LOG_BYTES_DEFAULT: u32 = 64 * 1024;
+pub(crate) const LOG_BYTES_MAX: u32 = 1024 * 1024;
 /// Name of the socket inside the dump directory where the host names none.
 pub(crate) const DEFAULT_SOCKET_NAME: &str = "monitor.sock";
 
@@ -47,6 +50,7 @@ pub struct Config {
     deadline: Duration,
     keep_files: u32,
     keep_bytes: u64,
+    log_bytes: u32,
     strategy: Strategy,
     contents: Contents,
     crash_callback: Option<CrashCallback>,
@@ -64,6 +68,7 @@ impl Config {
             deadline: DEADLINE_DEFAULT,
             keep_files: KEEP_FILES_DEFAULT,
             keep_bytes: KEEP_BYTES_DEFAULT,
+            log_bytes: LOG_BYTES_DEFAULT,
             strategy: Strategy::ReportFirst,
             contents: Contents::default(),
             crash_callback: None,
@@ -117,6 +122,15 @@ impl Config {
         Ok(())
     }
 
+    /// How much of the process's log is kept, in bytes; 0 for none.
+    pub fn set_log_bytes(&mut self, bytes: u32) -> Result<()> {
+        if bytes > LOG_BYTES_MAX {
+            return Err(invalid(format!("a log of {bytes} bytes is too large: give 0 to {LOG_BYTES_MAX}")));
+        }
+        self.log_bytes = bytes;
+        Ok(())
+    }
+
     /// Who looks at a fault first, by its number in the C API: 0, we do; 1, the handler before us does.
     pub fn set_strategy(&mut self, number: i32) -> Result<()> {
         self.strategy = match number {
@@ -163,6 +177,7 @@ impl Config {
             deadline: self.deadline,
             keep_files: self.keep_files,
             keep_bytes: self.keep_bytes,
+            log_bytes: self.log_bytes,
             strategy: self.strategy,
             contents: self.contents,
             crash_callback: self.crash_callback,
@@ -181,6 +196,7 @@ pub(crate) struct Settings {
     pub deadline: Duration,
     pub keep_files: u32,
     pub keep_bytes: u64,
+    pub log_bytes: u32,
     pub strategy: Strategy,
     pub contents: Contents,
     pub crash_callback: Option<CrashCallback>,

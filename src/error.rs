@@ -33,6 +33,25 @@ impl Error {
     }
 }
 
+/// An error whose text is known beforehand: making one needs no memory, so a signal handler may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StaticError {
+    pub status: cm_status,
+    pub message: &'static std::ffi::CStr,
+}
+
+impl StaticError {
+    pub(crate) const fn new(status: cm_status, message: &'static std::ffi::CStr) -> Self {
+        Self { status, message }
+    }
+}
+
+impl From<StaticError> for Error {
+    fn from(error: StaticError) -> Self {
+        Self::new(error.status, error.message.to_string_lossy())
+    }
+}
+
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)

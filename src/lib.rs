@@ -30,9 +30,9 @@ pub mod ffi;
 #[cfg(target_os = "linux")]
 mod handler;
 mod install;
-#[cfg(target_os = "linux")]
-mod limits;
 pub mod monitor;
+#[cfg(target_os = "linux")]
+mod page;
 mod status;
 mod sys;
 mod wire;
@@ -40,7 +40,6 @@ mod wire;
 pub use config::Config;
 pub use error::{Error, Result};
 pub use install::{
-    add_memory, add_runtime_code, attach_file, dump_now, heartbeat, init_thread, install, is_armed, remove_memory,
-    set_annotation, start_heartbeat, uninstall,
+    add_runtime_code, attach_file, dump_now, init_thread, install, is_armed, start_heartbeat, uninstall,
 };
 pub use status::*;

@@ -14,7 +14,7 @@ use crate::config;
 use crate::sys::files;
 
 /// Version of the messages below; a monitor refuses a host of another one.
-pub(crate) const PROTOCOL_VERSION: u32 = 1;
+pub(crate) const PROTOCOL_VERSION: u32 = 2;
 
 /// A whole message, header included, is at most this long; a longer one ends its sender's session.
 pub(crate) const MESSAGE_MAX: usize = 64 * 1024;
@@ -34,7 +34,8 @@ pub(crate) const KIND_USER: u32 = 4;
 
 /// User message 0: the sender's pid, a native `u32`. Kept for other minidumper clients; we go by the peer credentials.
 pub(crate) const USER_PID: u32 = 0;
-/// User message 1: who the host is, see [`Hello`]. The monitor answers a crash connection's with [`USER_WELCOME`].
+/// User message 1: who the host is, see [`Hello`]; with it may come a descriptor of its page (unix(7), `SCM_RIGHTS`). Answered
+/// with [`USER_WELCOME`].
 pub(crate) const USER_HELLO: u32 = 1;
 /// User message 2, monitor to host: two native `u32`, the monitor's protocol version and a [`Verdict`].
 pub(crate) const USER_WELCOME: u32 = 2;
@@ -46,21 +47,26 @@ pub(crate) const USER_GOODBYE: u32 = 3;
 pub(crate) const USER_DUMP: u32 = 4;
 /// User message 5, monitor to host: a native `u32`, 0 for success, then the dump's path or the error as a string.
 pub(crate) const USER_DUMPED: u32 = 5;
-/// User message 6: an annotation, as a key string and a value string; without a value the key is removed.
-pub(crate) const USER_ANNOTATION: u32 = 6;
-/// User message 7: the path of a file to copy beside a dump, as a string.
-pub(crate) const USER_ATTACHMENT: u32 = 7;
-/// User message 8: memory to put into a dump: address and length, each as the low and high half of a `u64`. A length of
-/// 0 removes what begins at the address.
-pub(crate) const USER_MEMORY: u32 = 8;
-/// User message 9: a sign of life. A native `u32`: the milliseconds within which the next one comes; 0 for none.
-pub(crate) const USER_HEARTBEAT: u32 = 9;
+/// User message 6, empty: the host's promise of signs of life in its page has changed.
+pub(crate) const USER_HEARTBEAT: u32 = 6;
+/// User message 7: a crash, as [`crash_prefix`] and the bytes of a `CrashContext`. Answered with [`KIND_CRASH_ACK`].
+pub(crate) const USER_CRASH: u32 = 7;
+
+/// What stands before the crash context in [`USER_CRASH`]: [`CrashFlags`] and four bytes that are zero.
+pub(crate) const CRASH_PREFIX: usize = 8;
 
 /// A frame's header as bytes.
 pub(crate) const fn header(kind: u32, payload_len: usize) -> [u8; HEADER_LEN] {
     let kind = kind.to_ne_bytes();
     let size = (payload_len as u32).to_ne_bytes();
     [kind[0], kind[1], kind[2], kind[3], size[0], size[1], size[2], size[3]]
+}
+
+/// The header and prefix of [`USER_CRASH`] with a crash context of this length. May be called by a signal handler.
+pub(crate) fn crash_header(context_len: usize) -> [u8; HEADER_LEN + CRASH_PREFIX] {
+    let mut bytes = [0; HEADER_LEN + CRASH_PREFIX];
+    bytes[..HEADER_LEN].copy_from_slice(&header(KIND_USER + USER_CRASH, CRASH_PREFIX + context_len));
+    bytes
 }
 
 /// Why a message is not one.
@@ -104,26 +110,10 @@ pub(crate) fn split(received: &[u8], length: usize) -> Result<(u32, &[u8]), Malf
     Ok((kind, payload))
 }
 
-/// Which of a host's two connections this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// The `minidumper::Client` of normal code: ping, goodbye.
-    Control,
-    /// The descriptor that is used by nothing but a crash.
-    Crash,
-}
-
-impl Role {
-    fn from_number(number: u32) -> Option<Self> {
-        [Self::Control, Self::Crash].into_iter().find(|role| *role as u32 == number)
-    }
-}
-
 /// What a host says of itself as its first message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello<'a> {
     pub version: u32,
-    pub role: Role,
     /// The host's process id. Our monitor goes by the peer credentials; minidumper's server tells nobody whose message it
     /// has received.
     pub pid: u32,
@@ -137,6 +127,8 @@ pub(crate) struct Hello<'a> {
     pub contents: Contents,
     /// How long the host lets itself be stopped, in milliseconds.
     pub deadline_ms: u32,
+    /// Where the host's page lies in its memory; 0 for none.
+    pub page: u64,
 }
 
 /// What a host wants in its dumps, or not.
@@ -159,13 +151,14 @@ impl Contents {
     }
 }
 
-/// The payload of [`USER_HELLO`]: version, role, files to keep, contents, deadline, bytes to keep, then the strings. The
-/// pid comes last: a child that the host forks sends the rest as it is.
+/// The payload of [`USER_HELLO`]: version, files to keep, contents, deadline, bytes to keep, page, then the strings. The pid
+/// comes last: a child that the host forks sends the rest as it is.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
-    let numbers = Payload::default().number(hello.version).number(hello.role as u32).number(hello.keep_files);
+    let numbers = Payload::default().number(hello.version).number(hello.keep_files);
     let numbers = numbers.number(hello.contents.to_number()).number(hello.deadline_ms);
     let dump_dir = hello.dump_dir.as_os_str().as_encoded_bytes();
-    let strings = numbers.long(hello.keep_bytes).string(dump_dir).string(hello.app_name.as_bytes());
+    let numbers = numbers.long(hello.keep_bytes).long(hello.page);
+    let strings = numbers.string(dump_dir).string(hello.app_name.as_bytes());
     strings.number(hello.pid).0
 }
 
@@ -179,16 +172,16 @@ impl<'a> Hello<'a> {
     pub(crate) fn parse(payload: &'a [u8]) -> Option<Self> {
         let mut rest = Reader(payload);
         let version = rest.number()?;
-        let role = Role::from_number(rest.number()?)?;
         let keep_files = rest.number()?;
         let contents = Contents::from_number(rest.number()?)?;
         let deadline_ms = rest.number()?;
         let keep_bytes = rest.long()?;
+        let page = rest.long()?;
         let dump_dir = path(&mut rest)?;
         let app_name = std::str::from_utf8(rest.string()?).ok()?;
         let pid = rest.number()?;
         let complete = rest.is_empty();
-        let hello = Self { version, role, pid, dump_dir, app_name, keep_files, keep_bytes, contents, deadline_ms };
+        let hello = Self { version, pid, dump_dir, app_name, keep_files, keep_bytes, contents, deadline_ms, page };
         (complete && config::is_app_name(app_name)).then_some(hello)
     }
 }
@@ -296,7 +289,6 @@ mod tests {
     fn example() -> Hello<'static> {
         Hello {
             version: PROTOCOL_VERSION,
-            role: Role::Crash,
             pid: 42,
             dump_dir: Path::new("/d"),
             app_name: "app",
@@ -304,6 +296,7 @@ mod tests {
             keep_bytes: 5 << 32 | 7,
             contents: Contents { environment: true, sanitized_stacks: true },
             deadline_ms: 10_000,
+            page: 0x7fff_1234_5000,
         }
     }
 

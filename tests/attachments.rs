@@ -7,24 +7,25 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs::{File, create_dir, read_to_string, write};
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
+use common::page::{Page, Table};
 use common::peer::{self, Peer, frame, hello, numbers, string};
 use common::{Host, Monitor, Sandbox};
 
-/// A peer that has said hello with a deadline in milliseconds.
-fn peer(sandbox: &Sandbox, deadline: u32) -> Peer {
+/// A peer that has said hello with a deadline in milliseconds, and with a page that has these files.
+fn peer(sandbox: &Sandbox, deadline: u32, files: &[PathBuf]) -> Peer {
+    let mut page = Page::new();
+    for (number, path) in files.iter().enumerate() {
+        page.set(Table::Attachments, number, path.as_os_str().as_encoded_bytes(), &[]);
+    }
     let peer = Peer::connect(&sandbox.socket());
-    let mut hello = hello(1, sandbox.dumps().as_os_str().as_encoded_bytes(), b"app");
-    hello[16..20].copy_from_slice(&deadline.to_ne_bytes());
+    let mut hello = hello(page.address(), sandbox.dumps().as_os_str().as_encoded_bytes(), b"app");
+    hello[12..16].copy_from_slice(&deadline.to_ne_bytes());
     peer.send(&frame(peer::HELLO, &hello)).unwrap();
-    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[1, 0]))));
+    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[2, 0]))));
     peer
-}
-
-fn attach(peer: &Peer, path: &Path) {
-    peer.send(&frame(peer::ATTACHMENT, &string(path.as_os_str().as_encoded_bytes()))).unwrap();
 }
 
 /// Asks for a dump and expects one.
@@ -85,12 +86,9 @@ fn much_to_copy_costs_neither_the_dump_nor_the_deadline() {
     const FILES: usize = 16;
     let sandbox = Sandbox::new();
     let monitor = Monitor::start(&sandbox);
-    let peer = peer(&sandbox, 400);
-    for number in 0..FILES {
-        let path = sandbox.path().join(format!("{number}.log"));
-        File::create(&path).unwrap().set_len(SIZE).unwrap();
-        attach(&peer, &path);
-    }
+    let files: Vec<_> = (0..FILES).map(|number| sandbox.path().join(format!("{number}.log"))).collect();
+    files.iter().for_each(|path| File::create(path).unwrap().set_len(SIZE).unwrap());
+    let peer = peer(&sandbox, 400, &files);
     dump(&peer);
     sandbox.only_dump();
     let copied = || {
@@ -119,8 +117,7 @@ fn a_file_that_cannot_be_opened_at_once_is_left_out() {
         libc::signal(libc::SIGIO, libc::SIG_IGN);
         assert_eq!(libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK), 0);
     }
-    let peer = peer(&sandbox, 10_000);
-    attach(&peer, &path);
+    let peer = peer(&sandbox, 10_000, &[path]);
     let start = Instant::now();
     dump(&peer);
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::peer::{self, Peer, frame, numbers, string};
+use common::page::{Page, Table};
+use common::peer::{self, Peer, frame, hello, numbers, string};
 use common::{Host, Monitor, Sandbox};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -27,8 +28,8 @@ fn ten_thousand_silent_connections_keep_out_new_hosts_while_they_last_and_no_oth
 
     let peers: Vec<Peer> = (0..peers).map(|_| Peer::connect(&sandbox.socket())).collect();
     let served = peers.iter().filter(|peer| peer.is_served()).count();
-    // A host has two connections.
-    assert_eq!(served, SESSIONS_MAX - 2);
+    // The host has one.
+    assert_eq!(served, SESSIONS_MAX - 1);
     let refused = Host::c().run(&sandbox, &["segv"]);
     assert_eq!(refused.said("status "), crash_monitor::CM_ERR_SOCKET.to_string());
     assert!(refused.said("message ").contains("too many hosts"), "{refused:?}");
@@ -99,34 +100,57 @@ fn a_peer_that_reports_crash_upon_crash_delays_nobody_else() {
 }
 
 #[test]
-fn a_peer_that_adds_more_than_the_limits_allow_loses_its_connection() {
-    let annotation = |key: String, value: usize| {
-        frame(peer::ANNOTATION, &[string(key.as_bytes()), string(&vec![b'x'; value])].concat())
-    };
-    let attachment = |n: usize| frame(peer::ATTACHMENT, &string(format!("/{n}").as_bytes()));
-    let memory = |n: usize, length: u32| frame(peer::MEMORY, &numbers(&[n as u32, 0, length, 0]));
-    let reason = |length: usize| frame(peer::DUMP, &[numbers(&[1]), string(&vec![b'x'; length])].concat());
+fn a_reason_over_its_limit_costs_the_connection() {
     let sandbox = Sandbox::new();
     let monitor = Monitor::start(&sandbox);
-    let floods: [Vec<Vec<u8>>; 7] = [
-        (0..65).map(|n| annotation(n.to_string(), 1)).collect(),
-        vec![annotation("k".repeat(257), 1)],
-        vec![annotation("k".to_owned(), 20 * 1024 + 1)],
-        (0..17).map(attachment).collect(),
-        (0..65).map(|n| memory(n, 1)).collect(),
-        vec![memory(1, (1 << 20) + 1)],
-        vec![reason(1025)],
-    ];
-    for (number, messages) in floods.into_iter().enumerate() {
-        let peer = Peer::connect(&sandbox.socket());
-        let (last, allowed) = messages.split_last().unwrap();
-        allowed.iter().for_each(|message| peer.send(message).unwrap());
-        assert!(peer.is_served(), "flood {number}, up to the limit");
-        peer.send(last).unwrap();
-        assert_eq!(peer.receive(), None, "flood {number}, one beyond");
-        assert_eq!(monitor.complaints().len(), number + 1, "one line each: {:?}", monitor.complaints());
-    }
+    let peer = Peer::connect(&sandbox.socket());
+    peer.send(&frame(peer::DUMP, &[numbers(&[1]), string(&[b'x'; 1025])].concat())).unwrap();
+    assert_eq!(peer.receive(), None);
+    assert_eq!(monitor.complaints().len(), 1, "{:?}", monitor.complaints());
     monitor.assert_serves(&sandbox);
+}
+
+/// Says hello with a page, and has a dump made.
+fn dump_with(sandbox: &Sandbox, page: &Page) -> serde_json::Value {
+    let peer = Peer::connect(&sandbox.socket());
+    let hello = hello(page.address(), sandbox.dumps().as_os_str().as_encoded_bytes(), b"app");
+    peer.send(&frame(peer::HELLO, &hello)).unwrap();
+    peer.receive().expect("a welcome");
+    peer.send(&frame(peer::DUMP, &[numbers(&[std::process::id()]), string(b"why")].concat())).unwrap();
+    let answer = peer.receive().expect("an answer");
+    assert_eq!(answer[8..12], numbers(&[0]), "{}", String::from_utf8_lossy(&answer));
+    let own = format!("-{}.json", std::process::id());
+    let record = sandbox.record_files().into_iter().find(|path| path.to_string_lossy().ends_with(&own));
+    let record = serde_json::from_slice(&std::fs::read(record.expect("a record")).unwrap()).unwrap();
+    sandbox.files().iter().filter(|path| path.is_file()).for_each(|path| std::fs::remove_file(path).unwrap());
+    record
+}
+
+#[test]
+fn whatever_lies_in_a_page_costs_neither_the_dump_nor_the_monitor() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    for byte in [0, 1, 0x41, 0x80, 0xff] {
+        let mut page = Page::new();
+        page.fill(byte);
+        let record = dump_with(&sandbox, &page);
+        let count = |what: &str| record[what].as_object().map_or(0, |entries| entries.len());
+        assert!(count("annotations") <= 64 && count("thread_annotations") <= 256, "{record}");
+        monitor.assert_serves(&sandbox);
+    }
+    let mut page = Page::new();
+    page.set(Table::Memory, 0, &0x1000_u64.to_ne_bytes(), &(1_u64 << 40).to_ne_bytes());
+    page.set(Table::Attachments, 0, b"relative", &[]);
+    page.set(Table::Attachments, 1, b"/", &[]);
+    page.set(Table::Annotations, 0, b"good", b"one");
+    page.set(Table::Annotations, 70, b"in a buffer to spare", b"two");
+    page.set(Table::Annotations, 80, b"in no buffer", b"three");
+    page.set(Table::Annotations, 2, b"\xff", b"\xfe");
+    let record = dump_with(&sandbox, &page);
+    let expected = serde_json::json!({ "good": "one", "in a buffer to spare": "two", "\u{fffd}": "\u{fffd}" });
+    assert_eq!(record["annotations"], expected, "{record}");
+    assert!(!record["failed"].to_string().contains("attachment"), "{record}");
+    assert_eq!(monitor.complaints(), Vec::<String>::new());
 }
 
 #[test]
@@ -160,9 +184,12 @@ fn hosts_that_do_not_end_after_their_crash_keep_nobody_waiting() {
     let monitor = Monitor::start(&sandbox);
     let log = sandbox.path().join("server.log");
     std::fs::write(&log, "a line\n").unwrap();
+    let mut page = Page::new();
+    page.set(Table::Attachments, 0, log.as_os_str().as_encoded_bytes(), &[]);
     let peers: Vec<Peer> = (0..DUMPERS).map(|_| Peer::connect(&sandbox.socket())).collect();
-    peers[0].send(&frame(peer::ATTACHMENT, &string(log.as_os_str().as_encoded_bytes()))).unwrap();
-    assert!(peers[0].is_served());
+    let hello = hello(page.address(), sandbox.dumps().as_os_str().as_encoded_bytes(), b"app");
+    peers[0].send(&frame(peer::HELLO, &hello)).unwrap();
+    peers[0].receive().expect("a welcome");
     let start = Instant::now();
     for peer in &peers {
         peer.send(&frame(peer::CRASH, peer::crash_context(std::process::id(), 0).as_bytes())).unwrap();

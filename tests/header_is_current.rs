@@ -9,7 +9,7 @@ fn generated() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
     let mut builder = cbindgen::Builder::new().with_config(config).with_src(root.join("src/status.rs"));
-    for file in ["version", "last_error", "monitor", "install", "config", "extras", "thread"] {
+    for file in ["version", "last_error", "monitor", "install", "config", "extras", "page", "thread"] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
     let mut header = Vec::new();

@@ -40,8 +40,8 @@ fn a_process_of_another_user_is_refused() {
 
 /// A good hello but for a deadline in milliseconds that no host can have.
 fn hello_with_deadline(milliseconds: u32) -> Vec<u8> {
-    let mut hello = hello(1, b"/d", b"app");
-    hello[16..20].copy_from_slice(&milliseconds.to_ne_bytes());
+    let mut hello = hello(0, b"/d", b"app");
+    hello[12..16].copy_from_slice(&milliseconds.to_ne_bytes());
     hello
 }
 
@@ -52,7 +52,7 @@ fn bad_messages() -> Vec<(Vec<u8>, &'static str)> {
     let others = peer::crash_context(1, 0);
     let mut lie = frame(peer::PING, &[]);
     lie[4] = 200;
-    let mut whole = hello(1, b"/d", b"app");
+    let mut whole = hello(0, b"/d", b"app");
     let cut = whole.split_off(whole.len() - 1);
     vec![
         (vec![], "an empty message"),
@@ -76,20 +76,18 @@ fn bad_messages() -> Vec<(Vec<u8>, &'static str)> {
         (frame(peer::HELLO, &[]), "kind 5 is malformed"),
         (frame(peer::HELLO, &whole), "kind 5 is malformed"),
         (frame(peer::HELLO, &[&whole[..], &cut, &cut].concat()), "kind 5 is malformed"),
-        (frame(peer::HELLO, &hello(9, b"/d", b"app")), "kind 5 is malformed"),
-        (frame(peer::HELLO, &hello(1, b"d", b"app")), "kind 5 is malformed"),
-        (frame(peer::HELLO, &hello(1, b"/d\0", b"app")), "kind 5 is malformed"),
-        (frame(peer::HELLO, &hello(1, b"/d", b"../../etc/cron.d/app")), "kind 5 is malformed"),
-        (frame(peer::HELLO, &hello(1, b"/d", b"\xff")), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello(0, b"d", b"app")), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello(0, b"/d\0", b"app")), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello(0, b"/d", b"../../etc/cron.d/app")), "kind 5 is malformed"),
+        (frame(peer::HELLO, &hello(0, b"/d", b"\xff")), "kind 5 is malformed"),
         (frame(peer::HELLO, &hello_with_deadline(99)), "kind 5 is malformed"),
         (frame(peer::HELLO, &hello_with_deadline(600_001)), "kind 5 is malformed"),
         (frame(peer::DUMP, &[0; 4]), "kind 8 is malformed"),
         (frame(peer::DUMPED, &[]), "unknown kind 9"),
-        (frame(peer::ANNOTATION, &string(b"\xff")), "kind 10 is malformed"),
-        (frame(peer::ATTACHMENT, &string(b"relative")), "kind 11 is malformed"),
-        (frame(peer::MEMORY, &[0; 15]), "kind 12 is malformed"),
-        (frame(peer::HEARTBEAT, &[]), "kind 13 is malformed"),
-        (frame(peer::HEARTBEAT, &numbers(&[9])), "kind 13 is malformed"),
+        (frame(peer::HEARTBEAT, &[0; 4]), "kind 10 is malformed"),
+        (frame(peer::OUR_CRASH, context), "kind 11 is malformed"),
+        (frame(peer::OUR_CRASH, &[&[0; 8], others.as_bytes()].concat()), "reports a crash of process 1"),
+        (frame(12, &[]), "unknown kind 12"),
     ]
 }
 
@@ -99,8 +97,8 @@ fn a_bad_message_costs_its_sender_the_connection_and_one_line() {
     let monitor = Monitor::start(&sandbox);
     // What the bad ones are made of is good.
     let host = Peer::connect(&sandbox.socket());
-    host.send(&frame(peer::HELLO, &hello(1, b"/d", b"app"))).unwrap();
-    assert_eq!(host.receive(), Some(frame(peer::WELCOME, &numbers(&[1, 0]))));
+    host.send(&frame(peer::HELLO, &hello(0, b"/d", b"app"))).unwrap();
+    assert_eq!(host.receive(), Some(frame(peer::WELCOME, &numbers(&[2, 0]))));
     for (number, (message, word)) in bad_messages().into_iter().enumerate() {
         let peer = Peer::connect(&sandbox.socket());
         assert!(peer.is_served());

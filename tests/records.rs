@@ -60,6 +60,8 @@ fn a_crash_is_described_in_full() {
         "started": record["started"],
         "happened": record["happened"],
         "annotations": {},
+        "thread_annotations": {},
+        "log": [],
         "attachments": [],
         "milliseconds": record["milliseconds"],
     });

@@ -6,7 +6,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use common::peer::{self, Peer, frame, hello, string};
+use common::page::{Page, Table};
+use common::peer::{self, Peer, frame, hello};
 use common::{Host, Monitor, Sandbox};
 
 /// Crashes hosts one after another under these limits; gives their pids.
@@ -111,13 +112,13 @@ fn one_that_was_removed_while_its_host_had_not_ended_does_not_come_back() {
     let sandbox = Sandbox::new();
     let monitor = Monitor::start(&sandbox);
     let late = sandbox.path().join("late.log");
+    let mut page = Page::new();
+    page.set(Table::Attachments, 0, late.as_os_str().as_encoded_bytes(), &[]);
     let peer = Peer::connect(&sandbox.socket());
-    let mut hello = hello(1, sandbox.dumps().as_os_str().as_encoded_bytes(), b"app");
-    hello[8..12].copy_from_slice(&1_u32.to_ne_bytes());
+    let mut hello = hello(page.address(), sandbox.dumps().as_os_str().as_encoded_bytes(), b"app");
+    hello[4..8].copy_from_slice(&1_u32.to_ne_bytes());
     peer.send(&frame(peer::HELLO, &hello)).unwrap();
     peer.receive().expect("a welcome");
-    peer.send(&frame(peer::ATTACHMENT, &string(late.as_os_str().as_encoded_bytes()))).unwrap();
-    assert!(peer.is_served());
     // This process goes on after its crash, and its dumper waits for its end.
     peer.send(&frame(peer::CRASH, peer::crash_context(std::process::id(), 0).as_bytes())).unwrap();
     assert_eq!(peer.receive(), Some(frame(peer::CRASH_ACK, &[])));

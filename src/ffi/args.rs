@@ -1,9 +1,9 @@
 //! From C arguments to Rust values.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StaticError};
 use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_NULL_ARGUMENT};
 use crate::sys::files;
 
@@ -69,6 +69,56 @@ pub(super) unsafe fn optional_text<'a>(name: &str, pointer: *const c_char) -> Re
     }
     // SAFETY: the caller's promise is passed on.
     unsafe { text(name, pointer).map(Some) }
+}
+
+/// The key of an annotation. Like [`value`] and [`bytes`], a signal handler may call this: its errors need no memory.
+///
+/// # Safety
+/// As for [`required`].
+pub(super) unsafe fn key<'a>(pointer: *const c_char) -> std::result::Result<&'a str, StaticError> {
+    const NULL: StaticError = StaticError::new(CM_ERR_NULL_ARGUMENT, c"key is NULL: give a pointer");
+    // SAFETY: the caller's promise is passed on.
+    unsafe { static_text(pointer, c"key is not UTF-8")?.ok_or(NULL) }
+}
+
+/// The value of an annotation; None for NULL.
+///
+/// # Safety
+/// As for [`required`].
+pub(super) unsafe fn value<'a>(pointer: *const c_char) -> std::result::Result<Option<&'a str>, StaticError> {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { static_text(pointer, c"value is not UTF-8") }
+}
+
+/// # Safety
+/// As for [`required`].
+unsafe fn static_text<'a>(
+    pointer: *const c_char,
+    not_utf8: &'static CStr,
+) -> std::result::Result<Option<&'a str>, StaticError> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not NULL, so by the caller's promise a NUL-terminated string.
+    let text = unsafe { CStr::from_ptr(pointer) }.to_str();
+    text.map(Some).map_err(|_| StaticError::new(CM_ERR_INVALID_ARGUMENT, not_utf8))
+}
+
+/// Bytes of a length that the caller gives.
+///
+/// # Safety
+/// `pointer` is NULL or points to `length` bytes that stay unchanged for `'a`.
+pub(super) unsafe fn bytes<'a>(
+    pointer: *const c_void,
+    length: usize,
+    null: &'static CStr,
+) -> std::result::Result<&'a [u8], StaticError> {
+    match (pointer.is_null(), length) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(StaticError::new(CM_ERR_NULL_ARGUMENT, null)),
+        // SAFETY: not NULL, so by the caller's promise that many bytes.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts(pointer.cast(), length) }),
+    }
 }
 
 /// A reference to an object of ours.

@@ -145,6 +145,23 @@ pub unsafe extern "C" fn cm_config_set_retention(config: *mut cm_config, files: 
     })
 }
 
+/// Sets how much of the process's log (`cm_log`) is kept. Lines logged before the install are lost where this changes it.
+///
+/// `bytes`: up to 1048576; default 65536; 0 for no log. A line takes 128 bytes for each 104 bytes of its text.
+/// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
+/// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
+///
+/// # Safety
+/// `config` is NULL or live.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_set_log_bytes(config: *mut cm_config, bytes: u32) -> cm_status {
+    guard::status(|| {
+        // SAFETY: by this function's contract.
+        let config = unsafe { args::exclusive("config", config)? };
+        config.inner.set_log_bytes(bytes)
+    })
+}
+
 /// For `cm_config_set_strategy`: a fault is reported, then the handler that was there before `cm_install` gets its turn.
 pub const CM_STRATEGY_REPORT_FIRST: i32 = 0;
 /// For `cm_config_set_strategy`: the handler that was there before `cm_install` gets a fault first. Where it makes the

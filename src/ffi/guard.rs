@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::last_error;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StaticError};
 use crate::status::{CM_ERR_INTERNAL, CM_OK, cm_status};
 
 /// Runs `body` and keeps its error, or its panic, for `cm_last_error`.
@@ -28,6 +28,17 @@ pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<
 /// [`guard`] for the many functions whose only result is a status.
 pub(super) fn status(body: impl FnOnce() -> Result<()>) -> cm_status {
     guard(body).map_or_else(|status| status, |()| CM_OK)
+}
+
+/// [`status`] for functions that a signal handler may call: neither a success nor an error needs memory.
+pub(super) fn signal_safe(body: impl FnOnce() -> std::result::Result<(), StaticError>) -> cm_status {
+    match body() {
+        Ok(()) => CM_OK,
+        Err(error) => {
+            last_error::set_static(error.message);
+            error.status
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod guard;
 mod install;
 mod last_error;
 mod monitor;
+mod page;
 mod thread;
 mod version;
 
@@ -21,5 +22,6 @@ pub use extras::*;
 pub use install::*;
 pub use last_error::*;
 pub use monitor::*;
+pub use page::*;
 pub use thread::*;
 pub use version::*;

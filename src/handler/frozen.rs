@@ -23,6 +23,8 @@ pub(crate) struct Frozen {
     /// The process that installed; a forked child has another one, and then the link is its parent's.
     pub pid: i32,
     pub link: CrashLink,
+    /// Whether the monitor has welcomed us at install: else it is minidumper's server.
+    pub welcomed: bool,
     pub monitor_pid: i32,
     /// Our effective user id: a monitor of another user is not to read this process.
     pub uid: u32,

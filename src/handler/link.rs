@@ -42,8 +42,12 @@ impl Link {
     }
 
     /// Sends a crash and waits for its ack.
-    pub(super) fn request_dump(&self, context: &[u8], deadline: Deadline) -> SysResult<()> {
-        raw::send(self.fd, [&wire::header(wire::KIND_CRASH, context.len()), context], deadline)?;
+    pub(super) fn request_dump(&self, frozen: &Frozen, context: &[u8], deadline: Deadline) -> SysResult<()> {
+        if frozen.welcomed {
+            raw::send(self.fd, [&wire::crash_header(context.len()), context], deadline)?;
+        } else {
+            raw::send(self.fd, [&wire::header(wire::KIND_CRASH, context.len()), context], deadline)?;
+        }
         let mut message = [0; 64];
         loop {
             let length = raw::receive(self.fd, &mut message, deadline)?;

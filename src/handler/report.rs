@@ -26,7 +26,7 @@ fn request_dump(frozen: &Frozen, context: &[u8], deadline: Deadline) -> SysResul
     let ways: [fn(&Frozen, Deadline) -> SysResult<Link>; 3] = [Link::frozen, Link::connect, Link::start];
     let mut result = Ok(());
     for way in ways {
-        result = way(frozen, deadline).and_then(|link| link.request_dump(context, deadline));
+        result = way(frozen, deadline).and_then(|link| link.request_dump(frozen, context, deadline));
         // Late: there is no time left to ask anybody else.
         if matches!(result, Ok(()) | Err(Errno(libc::ETIMEDOUT))) {
             break;

@@ -16,9 +16,9 @@ use elsewhere as platform;
 use linux as platform;
 
 pub(crate) use monitor_program::host_runs_monitor;
+pub(crate) use platform::{add_log_line, add_memory, heartbeat, remove_memory, set_annotation, set_thread_annotation};
 pub use platform::{
-    add_memory, add_runtime_code, attach_file, dump_now, heartbeat, init_thread, install, is_armed, remove_memory,
-    set_annotation, start_heartbeat, uninstall,
+    add_runtime_code, attach_file, dump_now, init_thread, install, is_armed, start_heartbeat, uninstall,
 };
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::status::{CM_ERR_ALREADY_INSTALLED, CM_ERR_NOT_INSTALLED, CM_ERR_SOCKET, CM_ERR_TIMEOUT};
 use crate::sys::files;
-use crate::wire::{self, Hello, PROTOCOL_VERSION, Role};
+use crate::wire::{self, Hello, PROTOCOL_VERSION};
 
 fn refuse_other(before: &Settings, now: &Settings) -> Result<()> {
     if before == now {
@@ -45,11 +45,10 @@ fn refuse_other(before: &Settings, now: &Settings) -> Result<()> {
     ))
 }
 
-/// What a host says of itself.
-fn hello_payload(settings: &Settings, role: Role) -> Vec<u8> {
+/// What a host says of itself; `page` is its page's address.
+fn hello_payload(settings: &Settings, page: u64) -> Vec<u8> {
     wire::hello(&Hello {
         version: PROTOCOL_VERSION,
-        role,
         pid: std::process::id(),
         dump_dir: &settings.dump_dir,
         app_name: &settings.app_name,
@@ -57,6 +56,7 @@ fn hello_payload(settings: &Settings, role: Role) -> Vec<u8> {
         keep_bytes: settings.keep_bytes,
         contents: settings.contents,
         deadline_ms: settings.deadline.as_millis() as u32,
+        page,
     })
 }
 

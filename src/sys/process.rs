@@ -1,13 +1,10 @@
 //! What the monitor needs of the kernel beyond rustix. Not for signal handlers.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::net::SocketAddrUnix;
-use rustix::net::sockopt::Timeout;
 
 use super::raw;
 
@@ -82,21 +79,6 @@ pub(crate) fn wait_status(pidfd: &OwnedFd) -> Option<i32> {
     (result == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
 }
 
-/// Bounds how long a message waits for room, on every socket of this process that is connected to `path`.
-pub(crate) fn bound_sending(path: &Path, time: Duration) {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
-    for fd in entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok()) {
-        // SAFETY: open a moment ago; what another thread has closed since fails to be examined.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        let peer = rustix::net::getpeername(fd).ok().flatten().and_then(|peer| SocketAddrUnix::try_from(peer).ok());
-        if peer.and_then(|peer| peer.path().map(|peer| peer.to_bytes() == path.as_os_str().as_encoded_bytes()))
-            == Some(true)
-        {
-            let _ = rustix::net::sockopt::set_socket_timeout(fd, Timeout::Send, Some(time));
-        }
-    }
-}
-
 /// A wait status (wait(2)) in words.
 pub(crate) fn describe_status(status: Option<i32>) -> String {
     match status {
@@ -112,10 +94,10 @@ pub(crate) fn at_exit(function: extern "C" fn()) {
     unsafe { libc::atexit(function) };
 }
 
-/// Has `before` called by every thread that forks, and `after` by parent and child alike.
-pub(crate) fn at_fork(before: extern "C" fn(), after: extern "C" fn()) {
+/// Has `before` called by every thread that forks, and afterwards one function in the parent and one in the child.
+pub(crate) fn at_fork(before: extern "C" fn(), in_parent: extern "C" fn(), in_child: extern "C" fn()) {
     // SAFETY: the functions stay loaded, since the library is linked with `-z nodelete`.
-    unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
+    unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
 }
 
 /// Names the calling process as `ps` and `top` show it (prctl(2), at most 15 bytes).

@@ -49,6 +49,15 @@ pub(crate) fn gettid() -> i32 {
     unsafe { libc::syscall(libc::SYS_gettid) as i32 }
 }
 
+/// Whether this process has a thread of this id.
+pub(crate) fn thread_exists(tid: i32) -> bool {
+    let before = errno();
+    // SAFETY: integers only; signal 0 is sent to nobody (kill(2)).
+    let exists = check(unsafe { libc::syscall(libc::SYS_tgkill, getpid(), tid, 0) }) != Err(Errno(libc::ESRCH));
+    set_errno(before);
+    exists
+}
+
 /// A point of the monotonic clock by which something has to be done.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(u64);

@@ -6,6 +6,7 @@
 mod dump;
 mod host;
 mod monitor;
+pub mod page;
 pub mod peer;
 pub mod process;
 

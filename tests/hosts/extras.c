@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
     if (argc < 4)
         return 2;
     const char *kind = argv[3], *argument = argc > 4 ? argv[4] : "";
-    /* Before the install: told to the monitor then. */
+    /* Before the install. */
     check(cm_set_annotation("early", "bird"));
     check(cm_install(argv[1], NULL));
 
@@ -85,21 +85,21 @@ int main(int argc, char **argv) {
         for (int i = 0; i < 5; i++)
             check(cm_heartbeat());
     } else if (!strcmp(kind, "stopped")) {
-        static char value[20 * 1024 + 1];
-        memset(value, 'x', sizeof value - 1);
         ready();
         wait_for_line(); /* The monitor is stopped meanwhile. */
         cm_status status = CM_OK;
-        for (int i = 0; i < 1000 && status == CM_OK; i++)
-            status = cm_set_annotation("key", value);
+        for (int i = 0; i < 100000 && status == CM_OK; i++)
+            status = cm_heartbeat_start(0);
         say("status %d", (int)status);
         say("message %s", cm_last_error());
+        for (int i = 0; i < 100000; i++)
+            check(cm_set_annotation("key", "value"));
         return 0;
     } else if (!strcmp(kind, "no-monitor")) {
         ready();
         wait_for_line(); /* The monitor is killed meanwhile, and there is none to be started. */
         for (int longest = 0, now; longest < 300;) {
-            cm_status status = cm_set_annotation("key", "value");
+            cm_status status = cm_heartbeat_start(0);
             const char *again = strstr(cm_last_error(), "tried again in ");
             if (!again) {
                 say("failed %d", (int)status);
@@ -113,6 +113,7 @@ int main(int argc, char **argv) {
         ready();
         wait_for_line(); /* The monitor is killed meanwhile. */
         check(cm_set_annotation("late", "riser"));
+        check(cm_heartbeat_start(0));
     }
     ready();
     wait_for_line();

@@ -5,7 +5,7 @@
 
 mod monitor_process;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use minidumper::Client;
 
 use super::{not_installed, refuse_other};
 use crate::config::{Config, Settings, Strategy};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StaticError};
 use crate::status::{CM_ERR_HANDLER, CM_ERR_UNSUPPORTED};
 use crate::wire::Contents;
 
@@ -116,9 +116,38 @@ pub fn add_runtime_code(_begin: usize, _end: usize) -> Result<()> {
     Err(unsupported("cm_add_runtime_code"))
 }
 
+/// The error of everything that is kept in a page, which there is on Linux alone.
+const NO_PAGE: StaticError =
+    StaticError::new(CM_ERR_UNSUPPORTED, c"annotations, memory, the log and heartbeats are supported on Linux alone");
+
 /// Refused.
-pub fn set_annotation(_key: &str, _value: Option<&str>) -> Result<()> {
-    Err(unsupported("cm_set_annotation"))
+pub(crate) fn set_annotation(_key: &str, _value: Option<&str>) -> std::result::Result<(), StaticError> {
+    Err(NO_PAGE)
+}
+
+/// Refused.
+pub(crate) fn set_thread_annotation(_key: &str, _value: Option<&str>) -> std::result::Result<(), StaticError> {
+    Err(NO_PAGE)
+}
+
+/// Refused.
+pub(crate) fn add_log_line(_level: i32, _text: &[u8]) -> std::result::Result<(), StaticError> {
+    Err(NO_PAGE)
+}
+
+/// Refused.
+pub(crate) fn add_memory(_start: usize, _length: usize) -> std::result::Result<(), StaticError> {
+    Err(NO_PAGE)
+}
+
+/// Refused.
+pub(crate) fn remove_memory(_start: usize) -> std::result::Result<(), StaticError> {
+    Err(NO_PAGE)
+}
+
+/// Refused.
+pub(crate) fn heartbeat() -> std::result::Result<(), StaticError> {
+    Err(NO_PAGE)
 }
 
 /// Refused.
@@ -127,26 +156,11 @@ pub fn attach_file(_path: &Path) -> Result<()> {
 }
 
 /// Refused.
-pub fn add_memory(_start: usize, _length: usize) -> Result<()> {
-    Err(unsupported("cm_add_memory"))
-}
-
-/// Refused.
-pub fn remove_memory(_start: usize) -> Result<()> {
-    Err(unsupported("cm_remove_memory"))
-}
-
-/// Refused.
 pub fn start_heartbeat(_within: Duration) -> Result<()> {
     Err(unsupported("cm_heartbeat_start"))
 }
 
 /// Refused.
-pub fn heartbeat() -> Result<()> {
-    Err(unsupported("cm_heartbeat"))
-}
-
-/// Refused.
-pub fn dump_now(_reason: &str) -> Result<()> {
+pub fn dump_now(_reason: &str) -> Result<PathBuf> {
     Err(unsupported("cm_dump_now"))
 }

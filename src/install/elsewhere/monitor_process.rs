@@ -10,7 +10,7 @@ use minidumper::{Client, SocketName};
 use crate::config::Settings;
 use crate::error::Result;
 use crate::install::{hello_payload, monitor_program, refuse_other_file, timed_out, unusable};
-use crate::wire::{self, Role};
+use crate::wire;
 
 /// A monitor tells at its standard output when it is ready.
 const READY_FD: i32 = 1;
@@ -31,7 +31,7 @@ pub(super) fn connect(settings: &Settings) -> Result<Client> {
 
 fn to_living_monitor(settings: &Settings) -> std::result::Result<Client, minidumper::Error> {
     let client = Client::with_name(SocketName::Path(&settings.socket_path))?;
-    client.send_message(wire::USER_HELLO, hello_payload(settings, Role::Control))?;
+    client.send_message(wire::USER_HELLO, hello_payload(settings, 0))?;
     client.ping()?;
     Ok(client)
 }

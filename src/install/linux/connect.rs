@@ -1,22 +1,23 @@
-//! The two connections of a host: the control connection and the crash connection.
+//! The connection of a host to its monitor, and the one that a request for a dump has for itself.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use minidumper::{Client, SocketName};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::install::{hello_payload, refuse_other_file, timed_out, unusable};
+use crate::page::host;
 use crate::status::{CM_ERR_DUMP, CM_ERR_MONITOR_VERSION};
-use crate::sys::process;
+use crate::sys::files;
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
-use crate::wire::{self, PROTOCOL_VERSION, Role, Verdict};
+use crate::wire::{self, PROTOCOL_VERSION, Verdict};
 
-/// How long a message on the control connection waits for room.
-const TELL: Duration = Duration::from_secs(1);
-
-/// A crash connection whose monitor has answered a ping.
+/// A connection whose monitor has answered.
 pub(super) struct Connection {
     pub link: OwnedFd,
     pub monitor_pid: i32,
@@ -25,8 +26,8 @@ pub(super) struct Connection {
 }
 
 /// The host's hello as a whole message.
-pub(super) fn hello_message(settings: &Settings, role: Role) -> Vec<u8> {
-    let payload = hello_payload(settings, role);
+pub(super) fn hello_message(settings: &Settings) -> Vec<u8> {
+    let payload = hello_payload(settings, host::address());
     [&wire::header(wire::KIND_USER + wire::USER_HELLO, payload.len()), payload.as_slice()].concat()
 }
 
@@ -54,23 +55,23 @@ pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Resu
             ),
         ));
     }
-    let welcomed = shake_hands(fd, settings, deadline)?;
+    let welcomed = shake_hands(&link, settings, deadline)?;
     Ok(welcomed.map(|welcomed| Connection { link, monitor_pid: peer.pid, welcomed }))
 }
 
 /// Says hello and pings; gives whether it was welcomed. None where the monitor hangs up: it is just ending.
 ///
 /// Our monitor answers the hello with a welcome; a `minidumper::Server` passes it to its user and answers the ping.
-fn shake_hands(fd: RawFd, settings: &Settings, deadline: Deadline) -> Result<Option<bool>> {
+fn shake_hands(link: &OwnedFd, settings: &Settings, deadline: Deadline) -> Result<Option<bool>> {
+    let fd = link.as_raw_fd();
     let broken = |errno| match errno {
         Errno(libc::EPIPE | libc::ECONNRESET) => Ok(None),
         Errno(libc::ETIMEDOUT) => Err(timed_out(settings, "answer", settings.deadline)),
         errno => Err(unusable(settings, format_args!("talking to the monitor failed: {errno}"))),
     };
-    for message in [&hello_message(settings, Role::Crash)[..], &wire::header(wire::KIND_PING, 0)] {
-        if let Err(errno) = raw::send(fd, [message, &[]], deadline) {
-            return broken(errno);
-        }
+    let ping = || raw::send(fd, [&wire::header(wire::KIND_PING, 0), &[]], deadline);
+    if let Err(errno) = send_hello(link, &hello_message(settings)).and_then(|()| ping()) {
+        return broken(errno);
     }
     let (mut answer, mut welcomed) = ([0; 64], false);
     loop {
@@ -105,28 +106,17 @@ fn check_welcome(settings: &Settings, payload: &[u8]) -> Result<()> {
     }
 }
 
-/// The connection of normal code, to a monitor that has just answered on the crash connection.
-pub(super) fn control(settings: &Settings) -> Result<Client> {
-    let open = || {
-        let client = Client::with_name(SocketName::from(settings.socket_path.as_path()))?;
-        // No ping: whoever listens has just answered on the crash connection.
-        client.send_message(wire::USER_HELLO, hello_payload(settings, Role::Control))?;
-        // Its socket blocks, and it keeps the descriptor to itself: a monitor that is stopped reads nothing any more, and the
-        // host has to go on.
-        process::bound_sending(&settings.socket_path, TELL);
-        Ok(client)
-    };
-    open().map_err(|error: minidumper::Error| lost(settings, &error))
-}
-
-/// The error for a control connection that fails.
-pub(super) fn lost(settings: &Settings, error: &minidumper::Error) -> Error {
-    match error {
-        minidumper::Error::Io(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-            timed_out(settings, "take a message", TELL)
-        }
-        error => unusable(settings, format_args!("the control connection to the monitor: {error}")),
+/// Sends the hello with a descriptor of the page, where there is one. A connection just made has room for it.
+fn send_hello(link: &OwnedFd, hello: &[u8]) -> raw::SysResult<()> {
+    let page = host::descriptor();
+    let descriptors = page.as_slice();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
     }
+    let sent = rustix::net::sendmsg(link, &[IoSlice::new(hello)], &mut ancillary, SendFlags::NOSIGNAL);
+    sent.map(drop).map_err(|errno| Errno(errno.raw_os_error()))
 }
 
 /// The error for a monitor that is gone, and is not looked for again yet.
@@ -141,7 +131,7 @@ pub(super) fn gone(settings: &Settings, wait: Duration) -> Error {
 }
 
 /// Has the monitor dump this process, on a connection of its own, and waits for the result.
-pub(super) fn request_dump(settings: &Settings, payload: &[u8]) -> Result<()> {
+pub(super) fn request_dump(settings: &Settings, payload: &[u8]) -> Result<PathBuf> {
     let deadline = Deadline::after(settings.deadline);
     let address = SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes());
     let mut answer = vec![0; wire::MESSAGE_MAX];
@@ -158,7 +148,9 @@ pub(super) fn request_dump(settings: &Settings, payload: &[u8]) -> Result<()> {
     let result = wire::split(&answer, length).ok().filter(|(kind, _)| *kind == wire::KIND_USER + wire::USER_DUMPED);
     let mut result = wire::Reader(result.map_or(&[], |(_, payload)| payload));
     match (result.number(), result.string()) {
-        (Some(0), Some(_path)) => Ok(()),
+        (Some(0), Some(path)) => {
+            files::path_from_bytes(path).map(PathBuf::from).ok_or_else(|| unusable(settings, "the dump's path is none"))
+        }
         (Some(_), Some(reason)) => Err(Error::new(
             CM_ERR_DUMP,
             format!("the monitor could not write the dump: {}", String::from_utf8_lossy(reason)),

@@ -5,21 +5,17 @@ use std::sync::{Mutex, MutexGuard, Once, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::INSTALLED;
-use super::extras::{EXTRAS, Extras};
 use super::installation::Installation;
-use super::telling::{RETRY, Retry};
+use super::requests::{RETRY, Retry};
+use crate::page::host;
 use crate::sys::process;
 
 /// How long a fork waits for calls in progress. One that is made by a signal handler amid a call of ours would wait for
 /// itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// All locks of the host's side, and with the first that of crash-handler, in the order in which calls take them.
-type Locks = (
-    Option<MutexGuard<'static, Option<Installation>>>,
-    Option<MutexGuard<'static, Option<Retry>>>,
-    Option<MutexGuard<'static, Option<Extras>>>,
-);
+/// All locks of the host's side, in the order in which calls take them.
+type Locks = (Option<MutexGuard<'static, Option<Installation>>>, Option<MutexGuard<'static, Option<Retry>>>);
 
 thread_local! {
     /// Held by a thread that forks, from before until after.
@@ -31,14 +27,18 @@ pub(super) fn wait_for_calls() {
     static REGISTERED: Once = Once::new();
     extern "C" fn before() {
         let deadline = Instant::now() + PATIENCE;
-        let locks = (lock(&INSTALLED, deadline), lock(&RETRY, deadline), lock(&EXTRAS, deadline));
+        let locks = (lock(&INSTALLED, deadline), lock(&RETRY, deadline));
         // Where a thread is ending it has no place for them any more; then they are given back at once.
         let _ = HELD.try_with(|held| held.replace(Some(locks)));
     }
-    extern "C" fn after() {
+    extern "C" fn after_in_parent() {
         let _ = HELD.try_with(|held| held.take());
     }
-    REGISTERED.call_once(|| process::at_fork(before, after));
+    extern "C" fn after_in_child() {
+        host::after_fork_in_child();
+        after_in_parent();
+    }
+    REGISTERED.call_once(|| process::at_fork(before, after_in_parent, after_in_child));
 }
 
 fn lock<T>(mutex: &'static Mutex<T>, deadline: Instant) -> Option<MutexGuard<'static, T>> {

@@ -4,22 +4,24 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use super::connect::{self, Connection};
-use super::extras::{self, Message};
 use super::{init_thread, start};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::handler::{self, Armed, CrashLink, Frozen};
-use crate::install::dump_dir;
+use crate::install::{dump_dir, timed_out, unusable};
+use crate::page::host;
 use crate::status::CM_ERR_HANDLER;
-use crate::sys::raw::{self, Deadline, FileIdentity, SocketAddress};
+use crate::sys::raw::{self, Deadline, Errno, FileIdentity, SocketAddress};
 use crate::sys::signals::Dispositions;
 use crate::sys::spawn::Program;
-use crate::wire::{self, Role};
+use crate::wire;
 
-/// Both connections to a monitor, and nothing attached yet.
+/// How long a message waits for room, where the monitor is stopped.
+const ANNOUNCE: Duration = Duration::from_secs(1);
+
+/// A connection to a monitor, and nothing attached yet.
 pub(super) struct Connected {
-    crash: Connection,
-    control: minidumper::Client,
+    connection: Connection,
     identity: FileIdentity,
     monitor: Option<Program>,
 }
@@ -28,29 +30,27 @@ impl Connected {
     /// Does everything that can fail for reasons outside this process.
     pub(super) fn to_monitor(settings: &Settings) -> Result<Self> {
         dump_dir::make(&settings.dump_dir)?;
+        host::set_log_bytes(settings.log_bytes)?;
         let deadline = Deadline::after(settings.deadline);
         let program = start::program(settings)?;
-        let crash = start::find_or_start(settings, &program, deadline)?;
-        let control = connect::control(settings)?;
-        for message in extras::all() {
-            control.send_message(message.number, message.payload).map_err(|error| connect::lost(settings, &error))?;
-        }
-        let identity = raw::identity(crash.link.as_raw_fd())
-            .map_err(|errno| Error::system("cannot examine the crash connection", errno))?;
-        Ok(Self { crash, control, identity, monitor: program.ok() })
+        let connection = start::find_or_start(settings, &program, deadline)?;
+        let identity = raw::identity(connection.link.as_raw_fd())
+            .map_err(|errno| Error::system("cannot examine the connection to the monitor", errno))?;
+        Ok(Self { connection, identity, monitor: program.ok() })
     }
 
     /// Attaches the handlers.
     pub(super) fn arm(self, settings: Settings) -> Result<Installation> {
         init_thread()?;
-        let Self { crash, control, identity, monitor } = self;
+        let Self { connection: Connection { link, monitor_pid, welcomed }, identity, monitor } = self;
         let pid = raw::getpid();
-        let mut hello = connect::hello_message(&settings, Role::Crash);
+        let mut hello = connect::hello_message(&settings);
         hello.truncate(hello.len() - size_of_val(&pid));
         let frozen = Frozen {
             pid,
-            link: CrashLink { fd: crash.link.as_raw_fd(), identity },
-            monitor_pid: crash.monitor_pid,
+            link: CrashLink { fd: link.as_raw_fd(), identity },
+            welcomed,
+            monitor_pid,
             uid: rustix::process::geteuid().as_raw(),
             address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
             hello,
@@ -64,21 +64,16 @@ impl Connected {
         };
         let armed = handler::arm(frozen)
             .map_err(|error| Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}")))?;
-        raw::allow_tracer(crash.monitor_pid);
-        let heartbeat = Duration::ZERO;
-        let Connection { link, welcomed, .. } = crash;
-        Ok(Installation { settings, heartbeat, armed: Some(armed), control, link, welcomed, identity, pid })
+        raw::allow_tracer(monitor_pid);
+        Ok(Installation { settings, armed: Some(armed), link, welcomed, identity, pid })
     }
 }
 
 /// An armed process.
 pub(super) struct Installation {
     pub(super) settings: Settings,
-    /// The time within which signs of life are promised; zero for none.
-    pub(super) heartbeat: Duration,
     /// None only while the handlers are attached anew, and after that failed.
     armed: Option<Armed>,
-    control: minidumper::Client,
     link: OwnedFd,
     /// Whether the monitor has welcomed us, and so knows all our messages.
     pub(super) welcomed: bool,
@@ -93,22 +88,25 @@ impl Installation {
         if let Some(armed) = self.armed.take() {
             handler::disarm(armed);
         }
-        let mut anew = connected.arm(self.settings.clone())?;
-        anew.heartbeat = self.heartbeat;
+        let anew = connected.arm(self.settings.clone())?;
         std::mem::replace(self, anew).disarm();
         Ok(())
     }
 
-    /// Sends to the monitor on the control connection.
-    pub(super) fn send(&self, message: &Message) -> Result<()> {
-        let sent = self.control.send_message(message.number, &message.payload);
-        sent.map_err(|error| connect::lost(&self.settings, &error))
+    /// Has the monitor look at the heartbeat in the page.
+    pub(super) fn announce_heartbeat(&self) -> Result<()> {
+        let message = wire::header(wire::KIND_USER + wire::USER_HEARTBEAT, 0);
+        match raw::send(self.link.as_raw_fd(), [&message, &[]], Deadline::after(ANNOUNCE)) {
+            Ok(()) => Ok(()),
+            Err(Errno(libc::ETIMEDOUT)) => Err(timed_out(&self.settings, "take a message", ANNOUNCE)),
+            Err(errno) => Err(unusable(&self.settings, format_args!("talking to the monitor failed: {errno}"))),
+        }
     }
 
-    /// Takes the handlers away and closes the connections.
+    /// Takes the handlers away and closes the connection.
     pub(super) fn disarm(self) {
         let link_is_ours = self.link_is_ours();
-        let Self { armed, control, link, .. } = self;
+        let Self { armed, link, .. } = self;
         if let Some(armed) = armed {
             handler::disarm(armed);
             raw::allow_tracer(0);
@@ -116,7 +114,7 @@ impl Installation {
         if !link_is_ours {
             // The host has closed its descriptors and may have given our numbers to something else, which closing them
             // would hit.
-            std::mem::forget((control, link));
+            std::mem::forget(link);
         }
     }
 

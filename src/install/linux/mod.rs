@@ -1,12 +1,12 @@
-//! The host's side on Linux: `connect` finds a monitor, `start` starts one, `installation` attaches the handlers;
-//! `extras` and `telling` are what the host says between install and crash, `forks` is about its children.
+//! The host's side on Linux: `connect` finds a monitor, `start` starts one, `installation` attaches the handlers,
+//! `requests` are what an installed host asks of its monitor, `forks` is about its children. What the host adds to its dumps
+//! is in the page, of which the monitor need not be told.
 
 mod connect;
-mod extras;
 mod forks;
 mod installation;
+mod requests;
 mod start;
-mod telling;
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
@@ -17,7 +17,11 @@ use crate::handler;
 use crate::status::{CM_ERR_HANDLER, CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NULL_ARGUMENT};
 
 use installation::{Connected, Installation};
-pub use telling::{add_memory, attach_file, dump_now, heartbeat, remove_memory, set_annotation, start_heartbeat};
+pub use requests::{attach_file, dump_now, start_heartbeat};
+
+pub(crate) use crate::page::host::{
+    add_log_line, add_memory, beat as heartbeat, remove_memory, set_annotation, set_thread_annotation,
+};
 
 static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
 

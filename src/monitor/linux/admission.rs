@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::SocketFlags;
 
 use super::event_loop::{Monitor, Token};
-use super::extras::Extras;
+use super::host_page::HostPage;
 use super::hosts::Host;
 use super::session::Session;
 use crate::sys::{descriptors, process, raw};
@@ -80,9 +80,15 @@ impl Monitor {
         if let Some(pidfd) = &pidfd {
             self.watch(pidfd.as_fd(), Token::Host(peer.pid));
         }
-        let extras = Extras::default();
-        let host =
-            Host { pidfd, description: None, sessions: 1, info: None, accounted_for: false, extras, heartbeat: None };
+        let host = Host {
+            pidfd,
+            description: None,
+            sessions: 1,
+            info: None,
+            accounted_for: false,
+            page: HostPage::default(),
+            heartbeat: None,
+        };
         self.hosts.insert(peer.pid, host);
         log::info!("process {} connected", peer.pid);
     }

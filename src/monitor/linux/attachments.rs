@@ -6,8 +6,11 @@ use std::io::{self, Read, Take};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::limits;
 use crate::monitor::dump_file::NewFile;
+use crate::page::layout::ATTACHMENTS;
+
+/// How many bytes of each file are copied.
+const ATTACHMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Names that a copy must not have, since the dump and the record have them.
 const TAKEN: [&str; 2] = ["dmp", "json"];
@@ -107,7 +110,7 @@ impl Attachment {
         let mut new = NewFile::create(directory, stem)?;
         let copied = io::copy(&mut source, &mut new.file)?;
         if copied > 0 {
-            let numbered = (2..=limits::ATTACHMENTS + TAKEN.len()).map(|number| format!("{number}.{name}"));
+            let numbered = (2..=ATTACHMENTS + TAKEN.len()).map(|number| format!("{number}.{name}"));
             let free_name = std::iter::once(name.clone()).chain(numbered).find(free);
             let (copy, path) = new.publish(free_name.as_ref().unwrap_or(name))?;
             self.copy = Some((copy, path.file_name().unwrap_or_default().to_string_lossy().into_owned()));
@@ -126,7 +129,7 @@ fn open(path: &Path) -> io::Result<Take<File>> {
     regular(path.metadata())?;
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     regular(file.metadata())?;
-    Ok(file.take(limits::ATTACHMENT_BYTES))
+    Ok(file.take(ATTACHMENT_BYTES))
 }
 
 /// The file's name. Of one that is given as a descriptor, `/proc/PID/fd/N`, the name of what is open there, which may have

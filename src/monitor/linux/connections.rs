@@ -1,20 +1,37 @@
 //! What is said on connections, and what becomes of the processes behind them.
 
-use std::os::fd::AsRawFd;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::event::epoll;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
 
 use super::dumper::{Cause, Job, Work};
 use super::endpoint;
 use super::event_loop::Monitor;
+use super::host_page::HostPage;
 use super::process_info::{self, ProcessInfo};
 use super::session::{self, Action};
 use crate::sys::{process, raw};
+use crate::wire;
 
 /// Messages taken from each of a host's other connections before it is dumped.
 const HEARD_OUT_MAX: usize = 1024;
+
+/// Takes one message, and the descriptor that came with it.
+fn receive_with_descriptor(socket: &OwnedFd, buffer: &mut [u8]) -> (Result<usize, rustix::io::Errno>, Option<OwnedFd>) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut ancillary, flags);
+    let descriptor = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    (received.map(|message| message.bytes), descriptor)
+}
 
 impl Monitor {
     /// Takes one message; says whether there was one.
@@ -23,14 +40,14 @@ impl Monitor {
         let Some(session) = self.sessions.get(&id) else { return false };
         let pid = session.pid;
         // MSG_TRUNC gives the message's real length, also where it does not fit (recv(2)).
-        let received = rustix::net::recv(&session.socket, &mut self.buffer[..], RecvFlags::DONTWAIT | RecvFlags::TRUNC);
+        let (received, memfd) = receive_with_descriptor(&session.socket, &mut self.buffer);
         let length = match received {
-            Ok((_, length @ 1..)) => length,
+            Ok(length @ 1..) => length,
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return false,
             // It has closed with an answer unread, which comes before what it had sent (net/unix/af_unix.c).
             Err(rustix::io::Errno::CONNRESET) => return true,
             // Closed, or broken; or, which looks the same, a message of no bytes.
-            Ok((_, 0)) | Err(_) => {
+            Ok(0) | Err(_) => {
                 if !raw::is_hung_up(session.socket.as_raw_fd()) {
                     log::warn!("process {pid}: an empty message: its connection is closed");
                 }
@@ -39,7 +56,7 @@ impl Monitor {
             }
         };
         match session::interpret(&self.buffer, length, pid) {
-            Ok(action) => self.act(id, pid, action),
+            Ok(action) => self.act(id, pid, action, memfd),
             Err(bad) => {
                 log::warn!("process {pid}: {bad}: its connection is closed");
                 self.end_session(id);
@@ -65,22 +82,21 @@ impl Monitor {
         self.hearing_out = false;
     }
 
-    fn act(&mut self, id: u64, pid: i32, action: Action) {
+    fn act(&mut self, id: u64, pid: i32, action: Action, memfd: Option<OwnedFd>) {
         match action {
             Action::None => {}
             Action::Reply(bytes) => self.reply(id, &bytes),
-            Action::Describe(description, bytes) => {
-                let installs = !bytes.is_empty();
+            Action::Describe(description, address) => {
                 if let Some(host) = self.hosts.get_mut(&pid) {
                     host.description = Some(description);
+                    host.page = HostPage::new(address, memfd);
                     // Before the answer, after which the host may end at any time.
                     host.info.get_or_insert_with(|| ProcessInfo::read(pid, pid));
                     // It may have said goodbye before, and installed once more.
-                    host.accounted_for &= !installs;
+                    host.accounted_for = false;
                 }
-                if installs {
-                    self.reply(id, &bytes);
-                }
+                self.look_for_promise(pid);
+                self.reply(id, &wire::welcome(wire::Verdict::Served));
             }
             Action::Crash(_) | Action::Dump { .. } if self.owes_an_answer(id) => {
                 log::warn!("process {pid}: another request before the answer to the last: its connection is closed");
@@ -98,14 +114,7 @@ impl Monitor {
                 self.hear_out(pid, Some(id));
                 self.enqueue(pid, Work::Dump { session: Some(id), tid, cause: Cause::Request(reason) });
             }
-            Action::Extra(extra) => {
-                let kept = self.hosts.get_mut(&pid).is_some_and(|host| host.extras.take(extra));
-                if !kept {
-                    log::warn!("process {pid} sends more than the limits allow: its connection is closed");
-                    self.end_session(id);
-                }
-            }
-            Action::Heartbeat(within) => self.heard_from(pid, within),
+            Action::Heartbeat => self.look_for_promise(pid),
             Action::Goodbye => {
                 log::info!("process {pid} says goodbye");
                 self.account_for(pid);
@@ -145,9 +154,9 @@ impl Monitor {
     pub(super) fn enqueue(&mut self, pid: i32, work: Work) {
         let host = self.hosts.get(&pid);
         let description = host.and_then(|host| host.description.clone()).unwrap_or_else(|| self.default.clone());
-        let extras = host.map(|host| host.extras.clone()).unwrap_or_default();
+        let page = host.map(|host| host.page.clone()).unwrap_or_default();
         let info = host.and_then(|host| host.info.clone());
-        self.queue.push_back(Job { pid, description, extras, info, asked: Instant::now(), work });
+        self.queue.push_back(Job { pid, description, page, info, asked: Instant::now(), work });
     }
 
     fn end_session(&mut self, id: u64) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use minidump_writer::crash_context::CrashContext;
 
-use super::extras::Extras;
+use super::host_page::HostPage;
 use super::process_info::ProcessInfo;
 use super::report;
 use super::session::Description;
@@ -24,7 +24,7 @@ const RESULT_MAX: usize = 8192;
 pub(super) struct Job {
     pub pid: i32,
     pub description: Description,
-    pub extras: Extras,
+    pub page: HostPage,
     /// What /proc said of the host when it said hello; None for one that did not.
     pub info: Option<ProcessInfo>,
     pub asked: Instant,

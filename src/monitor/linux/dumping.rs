@@ -75,13 +75,13 @@ impl Monitor {
     /// A dumper that could not even write a record has another one do it, which then tells the host.
     fn dumper_failed(&mut self, dumper: Dumper, fate: String) {
         let reason = format!("the dumper {fate}");
-        let Dumper { job: Job { pid, description, extras, info, asked, work }, child, .. } = dumper;
+        let Dumper { job: Job { pid, description, page, info, asked, work }, child, .. } = dumper;
         match work {
             Work::Dump { session, tid, cause } => {
                 let work = Work::Lost { session, tid, cause, dumper: child, reason };
-                self.queue.push_back(Job { pid, description, extras, info, asked, work });
+                self.queue.push_back(Job { pid, description, page, info, asked, work });
             }
-            work => self.acknowledge(&Job { pid, description, extras, info, asked, work }, &Err(reason)),
+            work => self.acknowledge(&Job { pid, description, page, info, asked, work }, &Err(reason)),
         }
     }
 

@@ -1,37 +1,143 @@
-//! Hosts that promised a sign of life and gave none: each is dumped from outside, once, and lives on.
+//! Hosts that promised signs of life and give none: each is dumped from outside, once, and lives on.
+//!
+//! The monitor looks at the host's stamp four times within the promised time, and adds up the time in which it did not
+//! change. Time in which the monitor did not run, or the host was stopped, does not count: then nobody could have given, or
+//! seen, a sign of life.
 
 use std::time::{Duration, Instant};
 
 use super::dumper::{Cause, Work};
 use super::event_loop::Monitor;
-use super::hosts::Heartbeat;
+use super::process_info::Stat;
+use crate::page::layout::HEARTBEAT_MIN;
+
+/// How often the stamp is looked at within the promised time.
+const LOOKS: u32 = 4;
+
+/// A promise, and how it is kept.
+pub(super) struct Heartbeat {
+    within: Duration,
+    /// The host's last stamp, which is only compared.
+    stamp: Duration,
+    next_look: Instant,
+    /// How long the stamp has been the same, as far as it counts.
+    silent: Duration,
+    was_stopped: bool,
+    /// The host has been dumped for this silence.
+    dumped: bool,
+}
+
+impl Heartbeat {
+    fn new((within, stamp): (Duration, Duration), now: Instant) -> Self {
+        let next_look = now + within / LOOKS;
+        Self { within, stamp, next_look, silent: Duration::ZERO, was_stopped: false, dumped: false }
+    }
+
+    /// Whether the host is to be dumped, by what it shows at a look that is due.
+    fn look(&mut self, stamp: Duration, is_stopped: bool, now: Instant) -> bool {
+        let step = self.within / LOOKS;
+        let is_late = now.saturating_duration_since(self.next_look) > step;
+        let counts = !(is_late || is_stopped || self.was_stopped);
+        self.was_stopped = is_stopped;
+        self.next_look = now + step;
+        if stamp != self.stamp {
+            (self.stamp, self.silent, self.dumped) = (stamp, Duration::ZERO, false);
+        } else if counts {
+            self.silent += step;
+        }
+        self.silent >= self.within && !std::mem::replace(&mut self.dumped, self.silent >= self.within)
+    }
+}
 
 impl Monitor {
-    /// The host lives, and says when it will say so again; zero for never.
-    pub(super) fn heard_from(&mut self, pid: i32, within: Duration) {
+    /// The host's promise has changed.
+    pub(super) fn look_for_promise(&mut self, pid: i32) {
         if let Some(host) = self.hosts.get_mut(&pid) {
-            let promised = !within.is_zero();
-            host.heartbeat = promised.then(|| Heartbeat { within, deadline: Instant::now() + within });
+            let promise = host.page.heartbeat(pid).filter(|(within, _)| *within >= HEARTBEAT_MIN);
+            host.heartbeat = promise.map(|promise| Heartbeat::new(promise, Instant::now()));
         }
     }
 
     pub(super) fn next_heartbeat(&self) -> Option<Instant> {
-        self.hosts.values().filter_map(|host| Some(host.heartbeat.as_ref()?.deadline)).min()
+        self.hosts.values().filter_map(|host| Some(host.heartbeat.as_ref()?.next_look)).min()
     }
 
-    /// Has those dumped that are overdue. The next sign of life makes a new promise.
+    /// Has those dumped that are overdue.
     pub(super) fn dump_silent_hosts(&mut self) {
         let now = Instant::now();
-        let overdue = |heartbeat: &Heartbeat| heartbeat.deadline <= now;
-        let silent: Vec<(i32, Duration)> = self
-            .hosts
-            .iter_mut()
-            .filter_map(|(pid, host)| Some((*pid, host.heartbeat.take_if(|heartbeat| overdue(heartbeat))?.within)))
-            .collect();
+        let mut silent = Vec::new();
+        for (pid, host) in &mut self.hosts {
+            let Some(heartbeat) = host.heartbeat.as_mut().filter(|heartbeat| heartbeat.next_look <= now) else {
+                continue;
+            };
+            let Some((_, stamp)) = host.page.heartbeat(*pid) else {
+                host.heartbeat = None;
+                continue;
+            };
+            let is_stopped = Stat::of(*pid).is_some_and(|stat| stat.is_stopped());
+            if heartbeat.look(stamp, is_stopped, now) {
+                silent.push((*pid, heartbeat.within));
+            }
+        }
         for (pid, within) in silent {
             log::warn!("process {pid} gave no sign of life for {within:?}");
             // Nobody is to blame; the main thread's id is the process's.
             self.enqueue(pid, Work::Dump { session: None, tid: pid, cause: Cause::Hang(within) });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(1);
+
+    struct Watched {
+        heartbeat: Heartbeat,
+        now: Instant,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self { heartbeat: Heartbeat::new((WITHIN, Duration::ZERO), now), now }
+        }
+
+        /// Whether the host is dumped at one of as many looks, each so long after the one before.
+        fn looks(&mut self, count: u32, stamp: u64, is_stopped: bool, apart: Duration) -> u32 {
+            let mut dumped = 0;
+            for _ in 0..count {
+                self.now += apart;
+                dumped += u32::from(self.heartbeat.look(Duration::from_secs(stamp), is_stopped, self.now));
+            }
+            dumped
+        }
+    }
+
+    const STEP: Duration = Duration::from_millis(250);
+
+    #[test]
+    fn a_silent_host_is_dumped_once_for_each_silence() {
+        let mut watched = Watched::new();
+        assert_eq!(watched.looks(3, 0, false, STEP), 0);
+        assert_eq!(watched.looks(40, 0, false, STEP), 1);
+        assert_eq!(watched.looks(4, 1, false, STEP), 0);
+        assert_eq!(watched.looks(40, 1, false, STEP), 1);
+    }
+
+    #[test]
+    fn a_host_that_was_stopped_is_not_silent() {
+        let mut watched = Watched::new();
+        assert_eq!(watched.looks(100, 0, true, STEP), 0);
+        assert_eq!(watched.looks(4, 0, false, STEP), 0, "it has had less than the promised time since");
+        assert_eq!(watched.looks(1, 0, false, STEP), 1);
+    }
+
+    #[test]
+    fn time_in_which_the_monitor_did_not_run_does_not_count() {
+        let mut watched = Watched::new();
+        assert_eq!(watched.looks(100, 0, false, 3 * STEP), 0);
+        assert_eq!(watched.looks(4, 0, false, STEP), 1);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::time::{Duration, Instant};
 
-use super::extras::Extras;
+use super::heartbeat::Heartbeat;
+use super::host_page::HostPage;
 use super::process_info::ProcessInfo;
 use super::session::Description;
 
@@ -20,15 +20,9 @@ pub(super) struct Host {
     pub info: Option<ProcessInfo>,
     /// It said goodbye, or reported a crash: its end is no news.
     pub accounted_for: bool,
-    pub extras: Extras,
-    /// None for a host that promised no sign of life, or that has broken its promise and been dumped for it.
+    pub page: HostPage,
+    /// None for a host that promised no sign of life.
     pub heartbeat: Option<Heartbeat>,
-}
-
-/// A promise to say something within a time.
-pub(super) struct Heartbeat {
-    pub within: Duration,
-    pub deadline: Instant,
 }
 
 /// All hosts, by process id.

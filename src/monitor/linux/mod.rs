@@ -12,10 +12,10 @@ mod dumper;
 mod dumping;
 mod endpoint;
 mod event_loop;
-mod extras;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod heartbeat;
+mod host_page;
 mod hosts;
 mod process_info;
 mod record;

@@ -56,7 +56,15 @@ pub(super) struct Stat(String);
 
 impl Stat {
     pub(super) fn of(pid: i32) -> Option<Self> {
-        let stat = read(&format!("/proc/{pid}/stat")).ok()?;
+        Self::read(&format!("/proc/{pid}/stat"))
+    }
+
+    pub(super) fn of_thread(pid: i32, tid: u32) -> Option<Self> {
+        Self::read(&format!("/proc/{pid}/task/{tid}/stat"))
+    }
+
+    fn read(path: &str) -> Option<Self> {
+        let stat = read(path).ok()?;
         // The second field, the name, may hold blanks and parentheses.
         String::from_utf8_lossy(&stat).rsplit_once(") ").map(|(_, rest)| Self(rest.to_owned()))
     }
@@ -64,6 +72,11 @@ impl Stat {
     /// Field `number`, counted as proc(5) does.
     pub(super) fn field<T: FromStr>(&self, number: usize) -> Option<T> {
         self.0.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
+    }
+
+    /// By a signal, or by a tracer.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.0.starts_with(['T', 't'])
     }
 
     fn is_zombie(&self) -> bool {

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use super::attachments::Attachments;
 use super::dump::Made;
 use super::dumper::{Cause, Job};
+use super::host_page;
 use super::process_info::ProcessInfo;
 use super::signal_names;
+use crate::page::read::Entries;
 use crate::sys::clock::utc;
 
 /// Version of the records' layout; raised when a member changes its meaning.
@@ -26,6 +28,7 @@ pub(super) struct Dumped<'a> {
 /// What a record is about, besides the dump.
 pub(super) struct Report<'a> {
     pub job: &'a Job,
+    pub entries: &'a Entries,
     pub tid: i32,
     pub cause: &'a Cause,
     pub info: ProcessInfo,
@@ -34,7 +37,7 @@ pub(super) struct Report<'a> {
 
 /// The record of a crash, a hang or a dump on demand; `dump` is the dump, or why there is none.
 pub(super) fn report(report: &Report<'_>, dump: Result<Dumped<'_>, &str>) -> Value {
-    let Report { job, tid, cause, info, happened } = report;
+    let Report { job, entries, tid, cause, info, happened } = report;
     let kind = match cause {
         Cause::Crash(_) => "crash",
         Cause::Request(_) => "request",
@@ -48,7 +51,7 @@ pub(super) fn report(report: &Report<'_>, dump: Result<Dumped<'_>, &str>) -> Val
         Cause::Hang(silence) => record["silent_for_milliseconds"] = json!(silence.as_millis() as u64),
     }
     record["happened"] = json!(utc(*happened));
-    record["annotations"] = json!(job.extras.annotations);
+    host_page::describe(&mut record, entries);
     record["attachments"] = json!([]);
     match dump {
         Ok(Dumped { file_name, made, writing }) => {
@@ -88,10 +91,10 @@ fn describe_crash(record: &mut Value, context: &CrashContext) {
 }
 
 /// The record of a host that ended without a word. `status` is its wait status (wait(2)), where that is known.
-pub(super) fn death(job: &Job, info: &ProcessInfo, status: Option<i32>) -> Value {
+pub(super) fn death(job: &Job, entries: &Entries, info: &ProcessInfo, status: Option<i32>) -> Value {
     let mut record = common("death", &job.description.app_name, job.pid, info);
     record["happened"] = json!(utc(SystemTime::now()));
-    record["annotations"] = json!(job.extras.annotations);
+    host_page::describe(&mut record, entries);
     record["exit"] = match status {
         None => json!("unknown"),
         Some(status) if libc::WIFSIGNALED(status) => {

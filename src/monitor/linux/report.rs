@@ -14,6 +14,7 @@ use super::record::{self, Dumped};
 use super::session::Description;
 use crate::monitor::dump_file::{self, NewFile};
 use crate::monitor::{callbacks, retention};
+use crate::page::read::Entries;
 use crate::sys::process;
 use crate::sys::signals::AllBlocked;
 
@@ -29,20 +30,22 @@ pub(super) const HOST_END: Duration = Duration::from_secs(3);
 pub(super) fn write(job: &Job, host_end: Duration, visible: impl FnOnce(Result<&Path, String>)) {
     let Description { dump_dir, app_name, retention, .. } = &job.description;
     let stem = dump_file::stem(app_name, job.pid);
+    let entries = &job.page.entries(job.pid);
     let (dump, record) = match &job.work {
         Work::Dump { tid, cause, .. } => {
-            let (dump, record) = dump_and_record(job, *tid, cause, &stem, host_end, visible);
+            let (dump, record) = dump_and_record(job, entries, *tid, cause, &stem, host_end, visible);
             (Some(dump), record)
         }
         Work::Lost { tid, cause, dumper, reason, .. } => {
             dump_file::remove_temporary(dump_dir, *dumper);
-            let record = write_record(dump_dir, &stem, &record::report(&subject(job, *tid, cause), Err(reason)));
+            let record =
+                write_record(dump_dir, &stem, &record::report(&subject(job, entries, *tid, cause), Err(reason)));
             tell(visible, &record);
             (None, record)
         }
         Work::Death { status } => {
             let info = job.info.clone().unwrap_or_default();
-            let record = write_record(dump_dir, &stem, &record::death(job, &info, *status));
+            let record = write_record(dump_dir, &stem, &record::death(job, entries, &info, *status));
             tell(visible, &record);
             (None, record)
         }
@@ -69,14 +72,15 @@ fn tell(visible: impl FnOnce(Result<&Path, String>), outcome: &Outcome) {
 }
 
 /// What the record is about. What /proc says of the host is read now, if it has not been before.
-fn subject<'a>(job: &'a Job, tid: i32, cause: &'a Cause) -> record::Report<'a> {
+fn subject<'a>(job: &'a Job, entries: &'a Entries, tid: i32, cause: &'a Cause) -> record::Report<'a> {
     let info = job.info.clone().unwrap_or_else(|| ProcessInfo::read(job.pid, tid));
-    record::Report { job, tid, cause, info, happened: SystemTime::now() }
+    record::Report { job, entries, tid, cause, info, happened: SystemTime::now() }
 }
 
 /// Dump, attachments and record; or at least a record that says why there is no dump.
 fn dump_and_record(
     job: &Job,
+    entries: &Entries,
     tid: i32,
     cause: &Cause,
     stem: &str,
@@ -85,10 +89,10 @@ fn dump_and_record(
 ) -> (Outcome, Outcome) {
     let directory = &job.description.dump_dir;
     let pidfd = process::pidfd(job.pid);
-    let subject = subject(job, tid, cause);
-    let dumped = write_dump(job, tid, cause, stem);
+    let subject = subject(job, entries, tid, cause);
+    let dumped = write_dump(job, entries, tid, cause, stem);
     let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
-    let mut attachments = Attachments::copy(&job.extras.attachments, directory, &stem);
+    let mut attachments = Attachments::copy(&entries.attachments, directory, &stem);
     let dump = match &dumped {
         Ok(WrittenDump { path, made, took, .. }) => {
             Ok(Dumped { file_name: name(path.file_name()), made, writing: *took })
@@ -128,19 +132,19 @@ struct WrittenDump {
     took: Duration,
 }
 
-fn write_dump(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<WrittenDump, String> {
+fn write_dump(job: &Job, entries: &Entries, tid: i32, cause: &Cause, stem: &str) -> Result<WrittenDump, String> {
     let Description { dump_dir, contents, .. } = &job.description;
     let context = match cause {
         Cause::Crash(context) => Some(context.as_ref()),
         Cause::Request(_) | Cause::Hang(_) => None,
     };
     let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
-    let (pid, extras, contents) = (job.pid, &job.extras, *contents);
+    let (pid, contents) = (job.pid, *contents);
     let made = match context {
         // It has nothing to do but wait.
-        Some(_) => dump::make(&Subject { pid, tid, context, extras, contents })?,
+        Some(_) => dump::make(&Subject { pid, tid, context, entries, contents })?,
         None => in_a_thread(|| {
-            let mut made = dump::make(&Subject { pid, tid, context: None, extras, contents })?;
+            let mut made = dump::make(&Subject { pid, tid, context: None, entries, contents })?;
             made.release();
             Ok(made)
         })?,

@@ -1,16 +1,15 @@
 //! One connection: what its messages mean. Bad ones end it, and nothing else.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use minidump_writer::crash_context::CrashContext;
 
-use super::extras::Extra;
 use crate::config;
-use crate::limits;
 use crate::monitor::retention::Limits;
-use crate::wire::{self, Contents, Hello, Malformed, Reader, Role, Verdict};
+use crate::page::layout::REASON;
+use crate::wire::{self, Contents, Hello, Malformed, Reader, Verdict};
 
 /// A connection and the process that opened it.
 pub(super) struct Session {
@@ -36,16 +35,14 @@ pub(super) enum Action {
     None,
     /// Send these bytes back.
     Reply(Vec<u8>),
-    /// Remember who the host is, and send these bytes back.
-    Describe(Description, Vec<u8>),
+    /// Remember who the host is and where its page lies, and welcome it.
+    Describe(Description, u64),
     /// Write a dump of a crash.
     Crash(Box<CrashContext>),
     /// Write a dump of the living host.
     Dump { tid: i32, reason: String },
-    /// Remember what goes into a dump.
-    Extra(Extra),
-    /// The host lives, and will say so again within this time; never again for zero.
-    Heartbeat(Duration),
+    /// Look at the promise of signs of life in the host's page.
+    Heartbeat,
     /// The host disarms itself.
     Goodbye,
     /// Send these bytes and end the session.
@@ -76,9 +73,7 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Act
     const HELLO: u32 = wire::KIND_USER + wire::USER_HELLO;
     const GOODBYE: u32 = wire::KIND_USER + wire::USER_GOODBYE;
     const DUMP: u32 = wire::KIND_USER + wire::USER_DUMP;
-    const ANNOTATION: u32 = wire::KIND_USER + wire::USER_ANNOTATION;
-    const ATTACHMENT: u32 = wire::KIND_USER + wire::USER_ATTACHMENT;
-    const MEMORY: u32 = wire::KIND_USER + wire::USER_MEMORY;
+    const CRASH: u32 = wire::KIND_USER + wire::USER_CRASH;
     const HEARTBEAT: u32 = wire::KIND_USER + wire::USER_HEARTBEAT;
     let (kind, payload) = wire::split(received, length).map_err(Bad::Malformed)?;
     let malformed = Bad::Malformed(Malformed::Payload(kind));
@@ -90,11 +85,12 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Act
         HELLO => hello(payload).ok_or(malformed),
         GOODBYE if payload.is_empty() => Ok(Action::Goodbye),
         DUMP => whole(payload, dump).ok_or(malformed),
-        ANNOTATION => whole(payload, annotation).ok_or(malformed),
-        ATTACHMENT => whole(payload, |rest| attachment(rest, peer)).ok_or(malformed),
-        MEMORY => whole(payload, memory).ok_or(malformed),
-        HEARTBEAT => whole(payload, heartbeat).ok_or(malformed),
-        PID | GOODBYE => Err(malformed),
+        CRASH => payload
+            .split_at_checked(wire::CRASH_PREFIX)
+            .and_then(|(_, context)| crash(context, peer))
+            .map_or(Err(malformed), |result| result),
+        HEARTBEAT if payload.is_empty() => Ok(Action::Heartbeat),
+        PID | GOODBYE | HEARTBEAT => Err(malformed),
         kind => Err(Bad::UnknownKind(kind)),
     }
 }
@@ -115,30 +111,8 @@ fn whole<'a>(payload: &'a [u8], read: impl FnOnce(&mut Reader<'a>) -> Option<Act
 
 fn dump(rest: &mut Reader<'_>) -> Option<Action> {
     let tid = i32::try_from(rest.number()?).ok()?;
-    let reason = text(rest).filter(|reason| reason.len() <= limits::REASON)?;
+    let reason = text(rest).filter(|reason| reason.len() <= REASON)?;
     Some(Action::Dump { tid, reason })
-}
-
-fn annotation(rest: &mut Reader<'_>) -> Option<Action> {
-    let key = text(rest)?;
-    let value = if rest.is_empty() { None } else { Some(text(rest)?) };
-    Some(Action::Extra(Extra::Annotation { key, value }))
-}
-
-/// What the host calls /proc/self is, seen from here, another directory: that of its pid in our name space.
-fn attachment(rest: &mut Reader<'_>, peer: i32) -> Option<Action> {
-    let path = wire::path(rest)?;
-    let of_peer = path.strip_prefix("/proc/self").map(|rest| Path::new("/proc").join(peer.to_string()).join(rest));
-    Some(Action::Extra(Extra::Attachment(of_peer.unwrap_or_else(|_| path.to_owned()))))
-}
-
-fn memory(rest: &mut Reader<'_>) -> Option<Action> {
-    Some(Action::Extra(Extra::Memory { start: rest.long()?, length: rest.long()? }))
-}
-
-fn heartbeat(rest: &mut Reader<'_>) -> Option<Action> {
-    let within = Duration::from_millis(rest.number()?.into());
-    (within.is_zero() || within >= limits::HEARTBEAT_MIN).then_some(Action::Heartbeat(within))
 }
 
 fn text(rest: &mut Reader<'_>) -> Option<String> {
@@ -160,10 +134,5 @@ fn hello(payload: &[u8]) -> Option<Action> {
         contents: hello.contents,
         deadline: Duration::from_millis(hello.deadline_ms.into()),
     };
-    // A minidumper client, which has the control connection, reads nothing but pongs.
-    let reply = match hello.role {
-        Role::Crash => wire::welcome(Verdict::Served).to_vec(),
-        Role::Control => Vec::new(),
-    };
-    Some(Action::Describe(description, reply))
+    Some(Action::Describe(description, hello.page))
 }

@@ -18,7 +18,8 @@ use minidump_writer::CrashContextExt;
 use minidump_writer::crash_context::CrashContext;
 use minidump_writer::minidump_format::MDStreamType;
 
-use super::extras::Extras;
+use super::host_page;
+use crate::page::read::Entries;
 use crate::wire::Contents;
 use builder::Builder;
 use maps::Maps;
@@ -63,15 +64,15 @@ pub(super) struct Subject<'a> {
     pub tid: i32,
     /// None for a process that has not crashed: then the thread is where it is.
     pub context: Option<&'a CrashContext>,
-    pub extras: &'a Extras,
+    pub entries: &'a Entries,
     pub contents: Contents,
 }
 
 /// Stops the process and makes a dump of it.
 pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     let start = Instant::now();
-    let Subject { pid, tid, context, extras, contents } = *subject;
-    let mut missing = Vec::new();
+    let Subject { pid, tid, context, entries, contents } = *subject;
+    let mut missing = entries.missing.clone();
     let target = Target::stop(pid, tid, &mut missing);
     let stopping = start.elapsed();
     let files = FILES.map(|(name, kind)| (name, kind, target.read_file(name)));
@@ -83,13 +84,13 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
     builder.set_mappings(modules::mappings(file("auxv").map_or(&[], Vec::as_slice), &maps), contents.sanitized_stacks);
     builder.add("threads", |builder| threads::write(builder, &target, &maps));
     builder.add("modules", |builder| modules::write(builder, &target, &maps));
-    for (start, length) in &extras.memory {
+    for (start, length) in &entries.memory {
         if let Err(error) = builder.memory(&target, *start, start.saturating_add(*length)) {
             builder.note(format!("memory at {start:#x}: {error}"));
         }
     }
     builder.add("memory list", |builder| builder.memory_list());
-    builder.add("annotations", |builder| annotations::write(builder, &extras.annotations));
+    builder.add("annotations", |builder| annotations::write(builder, &host_page::dump_annotations(entries)));
     builder.add("exception", |builder| builder.exception());
     builder.add("system information", |builder| builder.system_info());
     builder.add("memory information", |builder| builder.memory_info(maps.sorted()));

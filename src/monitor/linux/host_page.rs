@@ -1,0 +1,141 @@
+//! The page of one host: where it is read, and what dumps and records say of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::fs::SealFlags;
+use serde_json::{Value, json};
+
+use super::process_info::Stat;
+use crate::page::layout::PAGE_BYTES;
+use crate::page::log::Line;
+use crate::page::read::{self, Entries};
+use crate::sys::clock::utc;
+use crate::sys::ptrace;
+
+/// Keys of the annotations in a dump that hold the log, and the thread annotations, which have none of their own there.
+const LOG_KEY: &str = "log";
+const THREAD_KEY: &str = "thread";
+
+/// Where a host's page is.
+#[derive(Clone, Default)]
+pub(super) struct HostPage {
+    /// In the host's memory; 0 for a host without a page.
+    address: u64,
+    /// The same memory by a descriptor, which outlives the host.
+    memfd: Option<Rc<OwnedFd>>,
+}
+
+impl HostPage {
+    /// As a hello says, with the descriptor that came with it.
+    pub(super) fn new(address: u64, descriptor: Option<OwnedFd>) -> Self {
+        Self { address, memfd: descriptor.filter(is_page).map(Rc::new) }
+    }
+
+    /// What the host has put there: as it is in its memory, where that can be read, else by the descriptor. A forked child's
+    /// memory is its own, and its parent's descriptor is not.
+    pub(super) fn entries(&self, pid: i32) -> Entries {
+        if self.address == 0 {
+            return Entries::default();
+        }
+        let memory = self.in_memory(pid);
+        let gone = memory(0, 1).is_err();
+        let mut entries = match &self.memfd {
+            Some(memfd) if gone => read::entries(&by_descriptor(memfd)),
+            _ => read::entries(&memory),
+        };
+        let of_pid = |path: PathBuf| seen_from_here(pid, path);
+        entries.attachments = entries.attachments.into_iter().map(of_pid).collect();
+        if !gone {
+            // An id that was used again is another thread's.
+            entries.thread_annotations.retain(|annotation| began_before(pid, annotation.tid, annotation.set_at));
+        }
+        entries
+    }
+
+    /// The time within which the host promises signs of life, and the last one by CLOCK_MONOTONIC. None for no promise.
+    pub(super) fn heartbeat(&self, pid: i32) -> Option<(Duration, Duration)> {
+        let heartbeat = match &self.memfd {
+            Some(memfd) => read::heartbeat(&by_descriptor(memfd)),
+            None => read::heartbeat(&self.in_memory(pid)),
+        };
+        let heartbeat = heartbeat.ok().filter(|heartbeat| heartbeat.within != 0)?;
+        Some((Duration::from_millis(heartbeat.within.into()), Duration::from_nanos(heartbeat.stamp)))
+    }
+
+    fn in_memory(&self, pid: i32) -> impl Fn(usize, usize) -> io::Result<Vec<u8>> {
+        let address = self.address as usize;
+        move |offset, length| ptrace::read_memory(pid, address.wrapping_add(offset), length)
+    }
+}
+
+/// Whether a descriptor that a host has sent is that of a page: of a file that can become neither shorter nor longer.
+fn is_page(memfd: &OwnedFd) -> bool {
+    let sealed = SealFlags::SHRINK | SealFlags::GROW;
+    rustix::fs::fcntl_get_seals(memfd).is_ok_and(|seals| seals.contains(sealed))
+        && rustix::fs::fstat(memfd).is_ok_and(|stat| stat.st_size as usize == PAGE_BYTES)
+}
+
+fn by_descriptor(memfd: &OwnedFd) -> impl Fn(usize, usize) -> io::Result<Vec<u8>> {
+    move |offset, length| {
+        let mut bytes = vec![0; length];
+        let read = rustix::io::pread(memfd, &mut bytes, offset as u64)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+}
+
+/// What the host calls /proc/self is, seen from here, another directory: that of its pid.
+fn seen_from_here(pid: i32, path: PathBuf) -> PathBuf {
+    let of_host = path.strip_prefix("/proc/self").map(|rest| Path::new("/proc").join(pid.to_string()).join(rest));
+    of_host.unwrap_or(path)
+}
+
+/// Whether a thread of the process with this id began before a moment, in nanoseconds after boot.
+fn began_before(pid: i32, tid: u32, moment: u64) -> bool {
+    let ticks = Stat::of_thread(pid, tid).and_then(|stat| stat.field::<u64>(22));
+    // A tick is counted when it begins.
+    let nanoseconds = |ticks: u64| ticks.saturating_mul(1_000_000_000 / rustix::param::clock_ticks_per_second().max(1));
+    ticks.is_some_and(|ticks| nanoseconds(ticks) <= moment)
+}
+
+/// The annotations of a dump: those of the process, those of its threads, and the log.
+pub(super) fn dump_annotations(entries: &Entries) -> BTreeMap<String, String> {
+    let mut annotations = entries.annotations.clone();
+    for of_thread in &entries.thread_annotations {
+        let key = format!("{THREAD_KEY}.{}.{}", of_thread.tid, of_thread.key);
+        annotations.insert(key, of_thread.value.clone());
+    }
+    if !entries.log.is_empty() {
+        let mut text = String::new();
+        for line in &entries.log {
+            let _ = writeln!(text, "{} {:7} {} {}", time(line), line.level.name(), line.tid, line.text);
+        }
+        annotations.insert(LOG_KEY.to_owned(), text);
+    }
+    annotations
+}
+
+/// The same in a record.
+pub(super) fn describe(record: &mut Value, entries: &Entries) {
+    record["annotations"] = json!(entries.annotations);
+    let mut threads: BTreeMap<String, BTreeMap<&str, &str>> = BTreeMap::new();
+    for of_thread in &entries.thread_annotations {
+        threads.entry(of_thread.tid.to_string()).or_default().insert(&of_thread.key, &of_thread.value);
+    }
+    record["thread_annotations"] = json!(threads);
+    record["log"] = entries
+        .log
+        .iter()
+        .map(|line| json!({ "time": time(line), "level": line.level.name(), "tid": line.tid, "text": line.text }))
+        .collect();
+}
+
+fn time(line: &Line) -> String {
+    utc(UNIX_EPOCH + Duration::from_nanos(line.time))
+}

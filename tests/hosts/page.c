@@ -1,0 +1,157 @@
+/* The C host for what lies in the page that a process shares with its monitor. Usage: page DUMP_DIR - KIND */
+#include "crash.h"
+#include <sched.h>
+#include <time.h>
+
+static void fill(const char *who) {
+    check(cm_set_annotation("who", who));
+    check(cm_log(CM_LOG_INFO, "first", 5));
+    check(cm_log(CM_LOG_ERROR, "second\0line", 11));
+    check(cm_set_thread_annotation("request", who));
+}
+
+/* Every call that a signal handler may make. */
+static void on_signal(int signal) {
+    (void)signal;
+    cm_set_annotation("from", "a handler");
+    cm_set_annotation("", "refused");
+    cm_set_thread_annotation("in", "a handler");
+    cm_log(CM_LOG_WARNING, "handled", 7);
+    cm_add_memory(&on_signal, 8);
+    cm_remove_memory(&on_signal);
+    cm_heartbeat();
+}
+
+static volatile int done;
+
+static void *write_on(void *unused) {
+    (void)unused;
+    char value[64];
+    for (long i = 0; !done; i++) {
+        snprintf(value, sizeof value, "%ld %ld", i, i);
+        check(cm_set_annotation("pair", value));
+        check(cm_log(CM_LOG_INFO, value, strlen(value)));
+        check(cm_set_thread_annotation("pair", value));
+    }
+    return NULL;
+}
+
+/* Writers that a timer's handler interrupts again and again. */
+static void interrupted(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerspec often = {{0, 20000}, {0, 20000}};
+    timer_t timer;
+    if (timer_create(CLOCK_MONOTONIC, NULL, &timer) != 0)
+        exit(5);
+    timer_settime(timer, 0, &often, NULL);
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, write_on, NULL);
+    time_t start = time(NULL);
+    while (time(NULL) - start < 2)
+        check(cm_set_annotation("from", "main"));
+    done = 1;
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    timer_delete(timer);
+    check(cm_set_annotation("from", "main"));
+}
+
+static void *one_annotation(void *number) {
+    char value[16];
+    snprintf(value, sizeof value, "%ld", (long)number);
+    check(cm_set_thread_annotation("number", value));
+    return NULL;
+}
+
+static long raw_fork(void) { return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); }
+
+static void fork_and_crash(const char *kind) {
+    int to_child[2], to_parent[2];
+    if (pipe(to_child) != 0 || pipe(to_parent) != 0)
+        exit(5);
+    pid_t child = !strcmp(kind, "fork") ? fork() : (pid_t)raw_fork();
+    if (child == 0) {
+        char byte;
+        /* Nothing of ours runs in such a child before its first write. */
+        if (!strcmp(kind, "raw-fork"))
+            cm_set_annotation("child", "yes");
+        if (write(to_parent[1], "x", 1) != 1 || read(to_child[0], &byte, 1) != 1)
+            _exit(6);
+        cm_set_annotation("child", "yes");
+        cm_log(CM_LOG_INFO, "child's", 7);
+        crash_segv();
+    }
+    char byte;
+    if (read(to_parent[0], &byte, 1) != 1)
+        exit(5);
+    check(cm_set_annotation("who", "parent afterwards"));
+    check(cm_set_annotation("parent", "yes"));
+    check(cm_log(CM_LOG_INFO, "parent's", 8));
+    if (write(to_child[1], &byte, 1) != 1)
+        exit(5);
+    int status;
+    waitpid(child, &status, 0);
+    say("child %d signal %d", (int)child, WTERMSIG(status));
+}
+
+static void small_log(const char *directory) {
+    cm_config *config = cm_config_new(directory, NULL);
+    check(cm_config_set_log_bytes(config, 4096));
+    check(cm_install_with(config));
+    cm_config_free(config);
+    char line[32];
+    for (int i = 0; i < 1000; i++)
+        check(cm_log(CM_LOG_DEBUG, line, (size_t)snprintf(line, sizeof line, "line %d", i)));
+    char *longest = memset(malloc(5000), 'l', 5000);
+    check(cm_log(CM_LOG_INFO, longest, 5000));
+    free(longest);
+}
+
+static void become_daemon(void) {
+    pid_t child = fork();
+    if (child > 0) {
+        say("daemon %d", (int)child);
+        _exit(0);
+    }
+    setsid();
+    for (int fd = 0; fd < 1024; fd++)
+        close(fd);
+    cm_log(CM_LOG_INFO, "all closed", 10);
+    crash_segv();
+}
+
+int main(int argc, char **argv) {
+    if (argc < 4)
+        return 2;
+    const char *kind = argv[3];
+    check(cm_set_annotation("early", "bird"));
+    if (!strcmp(kind, "small-log"))
+        small_log(argv[1]);
+    else
+        check(cm_install(argv[1], NULL));
+
+    if (!strcmp(kind, "filled")) {
+        fill("parent");
+    } else if (!strcmp(kind, "interrupted")) {
+        interrupted();
+    } else if (!strcmp(kind, "threads")) {
+        /* More than there is room for, but each of them has ended by the time the next one comes. */
+        for (long i = 0; i < 600; i++) {
+            pthread_t thread;
+            pthread_create(&thread, NULL, one_annotation, (void *)i);
+            pthread_join(thread, NULL);
+        }
+        check(cm_set_thread_annotation("number", "main"));
+    } else if (!strcmp(kind, "fork") || !strcmp(kind, "raw-fork")) {
+        fill("parent");
+        fork_and_crash(kind);
+    } else if (!strcmp(kind, "daemon")) {
+        fill("daemon");
+        become_daemon();
+    }
+    ready();
+    wait_for_line();
+    crash_segv();
+}
