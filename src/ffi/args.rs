@@ -2,13 +2,14 @@
 
 use std::ffi::{CStr, c_char};
 use std::path::Path;
+use std::ptr::NonNull;
 
 use crate::error::{Error, Result};
 use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_NULL_ARGUMENT};
 use crate::sys::files;
 
 /// The error for a pointer that must not be NULL.
-pub(super) fn null(name: &str) -> Error {
+fn null(name: &str) -> Error {
     Error::new(CM_ERR_NULL_ARGUMENT, format!("{name} is NULL: give a pointer"))
 }
 
@@ -53,10 +54,7 @@ pub(super) unsafe fn optional_path<'a>(name: &str, pointer: *const c_char) -> Re
 /// As for [`required`].
 pub(super) unsafe fn text<'a>(name: &str, pointer: *const c_char) -> Result<&'a str> {
     // SAFETY: the caller's promise is passed on.
-    let string = unsafe { required(name, pointer)? };
-    string.to_str().map_err(|error| {
-        Error::new(CM_ERR_INVALID_ARGUMENT, format!("{name} is not UTF-8: byte {} is wrong", error.valid_up_to()))
-    })
+    utf8(name, unsafe { required(name, pointer)? }.to_bytes())
 }
 
 /// UTF-8 text that may be NULL.
@@ -69,6 +67,47 @@ pub(super) unsafe fn optional_text<'a>(name: &str, pointer: *const c_char) -> Re
     }
     // SAFETY: the caller's promise is passed on.
     unsafe { text(name, pointer).map(Some) }
+}
+
+/// UTF-8 text of `length` bytes that must be there.
+///
+/// # Safety
+/// `pointer` is NULL or points to `length` bytes that stay unchanged for `'a`.
+pub(super) unsafe fn text_n<'a>(name: &str, pointer: *const c_char, length: usize) -> Result<&'a str> {
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    if isize::try_from(length).is_err() {
+        return Err(Error::new(
+            CM_ERR_INVALID_ARGUMENT,
+            format!("the length of {name} is {length}, more than an address space holds: give the number of its bytes"),
+        ));
+    }
+    // SAFETY: not NULL, so by the caller's promise so many bytes, and an object is never larger than isize::MAX.
+    utf8(name, unsafe { std::slice::from_raw_parts(pointer.cast(), length) })
+}
+
+/// UTF-8 text of `length` bytes; NULL with a length of 0 means none.
+///
+/// # Safety
+/// As for [`text_n`].
+pub(super) unsafe fn optional_text_n<'a>(name: &str, pointer: *const c_char, length: usize) -> Result<Option<&'a str>> {
+    if pointer.is_null() && length == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the caller's promise is passed on.
+    unsafe { text_n(name, pointer, length).map(Some) }
+}
+
+fn utf8<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        Error::new(CM_ERR_INVALID_ARGUMENT, format!("{name} is not UTF-8: byte {} is wrong", error.valid_up_to()))
+    })
+}
+
+/// Where a result goes.
+pub(super) fn output<T>(name: &str, pointer: *mut T) -> Result<NonNull<T>> {
+    NonNull::new(pointer).ok_or_else(|| null(name))
 }
 
 /// A reference to an object of ours.

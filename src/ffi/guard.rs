@@ -1,4 +1,4 @@
-//! What stands between Rust and C: results become statuses, panics stop here.
+//! What stands between Rust and C: results become statuses, and neither panics nor thread cancellation pass.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,24 +10,73 @@ use crate::status::{CM_ERR_INTERNAL, CM_OK, cm_status};
 ///
 /// `AssertUnwindSafe`: what a panic leaves half done lives behind mutexes, which it poisons.
 pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, cm_status> {
-    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-            .unwrap_or("no message");
-        Err(Error::new(CM_ERR_INTERNAL, format!("defect in crash-monitor, please report it: {text}")))
-    });
-    result.map_err(|error| {
-        let status = error.status();
-        last_error::set(error.message());
-        status
+    not_cancelled(|| {
+        let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no message");
+            Err(Error::new(CM_ERR_INTERNAL, format!("defect in crash-monitor, please report it: {text}")))
+        });
+        result.map_err(|error| {
+            let status = error.status();
+            last_error::set(error.message());
+            status
+        })
     })
 }
 
 /// [`guard`] for the many functions whose only result is a status.
 pub(super) fn status(body: impl FnOnce() -> Result<()>) -> cm_status {
     guard(body).map_or_else(|status| status, |()| CM_OK)
+}
+
+/// Runs `body` with cancellation of the calling thread disabled. glibc cancels a thread by unwinding its stack as an
+/// exception does, and a process whose Rust frames are unwound that way is aborted. `body` must not panic.
+///
+/// Neither call is a cancellation point (pthreads(7)): a request that is pending then is acted on in the caller's own code.
+pub(super) fn not_cancelled<T>(body: impl FnOnce() -> T) -> T {
+    let before = cancellation::disable();
+    let result = body();
+    cancellation::restore(before);
+    result
+}
+
+#[cfg(all(unix, not(target_os = "android")))]
+mod cancellation {
+    use std::ffi::c_int;
+
+    /// As in the system's pthread.h; the libc package has no such constant for Linux.
+    const PTHREAD_CANCEL_DISABLE: c_int = if cfg!(target_vendor = "apple") { 0 } else { 1 };
+
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    }
+
+    /// Gives the state before.
+    pub(super) fn disable() -> c_int {
+        set(PTHREAD_CANCEL_DISABLE)
+    }
+
+    pub(super) fn restore(before: c_int) {
+        set(before);
+    }
+
+    fn set(state: c_int) -> c_int {
+        let mut before = 0;
+        // SAFETY: `before` is writable; the function fails for an unknown state alone, and this one is known.
+        unsafe { pthread_setcancelstate(state, &mut before) };
+        before
+    }
+}
+
+/// Windows and Android have no pthread_cancel.
+#[cfg(not(all(unix, not(target_os = "android"))))]
+mod cancellation {
+    pub(super) fn disable() {}
+
+    pub(super) fn restore((): ()) {}
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::{CString, c_char};
 
+use super::guard;
 use crate::status::{self, cm_status};
 
 thread_local! {
@@ -16,17 +17,17 @@ pub(super) fn set(message: &str) {
     let _ = LAST.try_with(|last| last.replace(message));
 }
 
-/// The calling thread's last error message: what failed, where, and what would be right. UTF-8, never NULL; the empty
-/// string where no call of this thread has failed. A call that succeeds leaves it as it was.
+/// Returns the calling thread's last error message: what failed, where, and what would be right. UTF-8, never NULL; the
+/// empty string where no call of this thread has failed. A call that succeeds leaves it as it was.
 ///
-/// The string belongs to the library and is valid until the next `cm_*` call of the same thread that fails.
+/// The string is valid until the next `cm_*` call of the same thread that fails, or the thread's end.
 /// Threads: any, each has its own. Signal handlers: no. Before `cm_install`: yes.
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_last_error() -> *const c_char {
-    LAST.try_with(|last| last.borrow().as_ptr()).unwrap_or(c"".as_ptr())
+    guard::not_cancelled(|| LAST.try_with(|last| last.borrow().as_ptr()).unwrap_or(c"".as_ptr()))
 }
 
-/// The name and meaning of a status code, such as `CM_ERR_SOCKET: the socket path cannot be used`. ASCII, never NULL;
+/// Returns the name and meaning of a status code, such as `CM_ERR_SOCKET: the socket path cannot be used`. ASCII, never NULL;
 /// a text that says so for a code that is none of ours.
 ///
 /// The string is static. Threads: any. Signal handlers: yes. Before `cm_install`: yes.

@@ -5,7 +5,7 @@
 
 mod monitor_process;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -147,6 +147,6 @@ pub fn heartbeat() -> Result<()> {
 }
 
 /// Refused.
-pub fn dump_now(_reason: &str) -> Result<()> {
+pub fn dump_now(_reason: &str) -> Result<PathBuf> {
     Err(unsupported("cm_dump_now"))
 }

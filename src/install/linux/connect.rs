@@ -1,6 +1,9 @@
 //! The two connections of a host: the control connection and the crash connection.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use minidumper::{Client, SocketName};
@@ -140,8 +143,8 @@ pub(super) fn gone(settings: &Settings, wait: Duration) -> Error {
     )
 }
 
-/// Has the monitor dump this process, on a connection of its own, and waits for the result.
-pub(super) fn request_dump(settings: &Settings, payload: &[u8]) -> Result<()> {
+/// Has the monitor dump this process, on a connection of its own, and waits for the dump's path.
+pub(super) fn request_dump(settings: &Settings, payload: &[u8]) -> Result<PathBuf> {
     let deadline = Deadline::after(settings.deadline);
     let address = SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes());
     let mut answer = vec![0; wire::MESSAGE_MAX];
@@ -158,7 +161,7 @@ pub(super) fn request_dump(settings: &Settings, payload: &[u8]) -> Result<()> {
     let result = wire::split(&answer, length).ok().filter(|(kind, _)| *kind == wire::KIND_USER + wire::USER_DUMPED);
     let mut result = wire::Reader(result.map_or(&[], |(_, payload)| payload));
     match (result.number(), result.string()) {
-        (Some(0), Some(_path)) => Ok(()),
+        (Some(0), Some(path)) => Ok(PathBuf::from(OsStr::from_bytes(path))),
         (Some(_), Some(reason)) => Err(Error::new(
             CM_ERR_DUMP,
             format!("the monitor could not write the dump: {}", String::from_utf8_lossy(reason)),

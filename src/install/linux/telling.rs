@@ -1,6 +1,6 @@
 //! What a host tells its monitor between install and crash, and that it finds another monitor where one has gone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -81,8 +81,8 @@ fn beat(installation: &mut Installation) -> Result<()> {
     installation.send(&Message { number: wire::USER_HEARTBEAT, payload })
 }
 
-/// Has the monitor dump the living process, blaming the calling thread.
-pub fn dump_now(reason: &str) -> Result<()> {
+/// Has the monitor dump the living process, blaming the calling thread; gives the dump's path.
+pub fn dump_now(reason: &str) -> Result<PathBuf> {
     extras::at_most("the length of the reason", reason.len(), limits::REASON, "bytes")?;
     let settings = {
         let mut installed = installed();
