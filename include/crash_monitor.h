@@ -152,7 +152,7 @@ typedef struct cm_config cm_config;
  * A report that the monitor has written: a dump and its record, or a record alone. Opaque: the cm_report_* functions
  * read it. It exists during the call of a cm_report_callback, and so do the strings that these functions return.
  *
- * For all of them: NULL as the report gives NULL or 0. Threads: any, during the call. Signal handlers: no.
+ * For all of them: where the report is NULL they return NULL or 0. Threads: any, during the call. Signal handlers: no.
  */
 typedef struct cm_report cm_report;
 
@@ -325,8 +325,8 @@ CM_API uint32_t cm_version_number(void) CM_NOEXCEPT;
 CM_API const char *cm_last_error(void) CM_NOEXCEPT;
 
 /**
- * Returns the name and meaning of a status code, such as CM_ERR_SOCKET: the socket path cannot be used. ASCII, never NULL;
- * a text that says so for a code that is none of ours.
+ * Returns the name and meaning of a status code, such as "CM_ERR_SOCKET: the socket path cannot be used". ASCII, never
+ * NULL; for a number that is not a status code, a text that says so.
  *
  * The string is static. Threads: any. Signal handlers: yes. Before cm_install: yes.
  */
@@ -387,7 +387,7 @@ CM_API int32_t cm_report_signal(const cm_report *report) CM_NOEXCEPT;
 
 /**
  * Returns the exit status, 0 to 255, of a process that has exited; -1 where there is none: not a death, an end by a
- * signal, or a status that is not known. NULL as the report gives -1, too.
+ * signal, a status that is not known, or NULL instead of a report.
  */
 CM_API int32_t cm_report_exit_status(const cm_report *report) CM_NOEXCEPT;
 
@@ -398,9 +398,9 @@ CM_API int32_t cm_report_exit_status(const cm_report *report) CM_NOEXCEPT;
 CM_API const char *cm_report_reason(const cm_report *report) CM_NOEXCEPT;
 
 /**
- * Returns the value of an annotation in UTF-8. A NUL in it is U+FFFD; the record has it as it is.
+ * Returns the value of an annotation in UTF-8. A NUL byte in a key or a value is U+FFFD here; the record has it as it is.
  *
- * key: as in cm_set_annotation. Returns NULL where there is no such annotation, and for NULL as the key.
+ * key: as in cm_set_annotation. Returns NULL where there is no such annotation, and where the key is NULL.
  */
 CM_API const char *cm_report_annotation(const cm_report *report, const char *key) CM_NOEXCEPT;
 
@@ -542,7 +542,7 @@ CM_API void cm_config_free(cm_config *config) CM_NOEXCEPT;
  * Sets the application's name, the first part of dump file names (<app>-<unix time>-<pid>.dmp). Default: the
  * executable's file name.
  *
- * app_name: 1 to 64 ASCII letters, digits, ., _, + or -, not starting with .; copied.
+ * app_name: 1 to 64 ASCII letters, digits and characters of "._+-", the first one not "."; copied.
  * Returns CM_OK, CM_ERR_NULL_ARGUMENT or CM_ERR_INVALID_ARGUMENT; on failure the setting stays as it was.
  * Threads: any, not two at once for one configuration. Signal handlers: no. Before cm_install: yes.
  */

@@ -161,6 +161,16 @@ fn statuses_are_told_apart_and_a_result_that_matters_is_not_dropped() {
 }
 
 #[test]
+fn a_windows_program_imports_the_functions_unless_it_links_them_in() {
+    let preprocessed = |options: &[&str]| {
+        run(compiler("c").args(["-E", "-D_WIN32"]).args(options).arg(dist().join("include/crash_monitor.h")))
+    };
+    let import = "__declspec(dllimport) cm_status cm_heartbeat(void)";
+    assert!(preprocessed(&[]).contains(import));
+    assert!(!preprocessed(&["-DCM_STATIC"]).contains("__declspec"));
+}
+
+#[test]
 fn no_function_throws() {
     let source = r#"
         #include <crash_monitor.h>

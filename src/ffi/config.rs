@@ -56,7 +56,7 @@ pub unsafe extern "C" fn cm_config_free(config: *mut cm_config) {
 /// Sets the application's name, the first part of dump file names (`<app>-<unix time>-<pid>.dmp`). Default: the
 /// executable's file name.
 ///
-/// `app_name`: 1 to 64 ASCII letters, digits, `.`, `_`, `+` or `-`, not starting with `.`; copied.
+/// `app_name`: 1 to 64 ASCII letters, digits and characters of "._+-", the first one not "."; copied.
 /// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
 #[unsafe(no_mangle)]

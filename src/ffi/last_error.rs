@@ -27,8 +27,8 @@ pub extern "C" fn cm_last_error() -> *const c_char {
     guard::not_cancelled(|| LAST.try_with(|last| last.borrow().as_ptr()).unwrap_or(c"".as_ptr()))
 }
 
-/// Returns the name and meaning of a status code, such as `CM_ERR_SOCKET: the socket path cannot be used`. ASCII, never NULL;
-/// a text that says so for a code that is none of ours.
+/// Returns the name and meaning of a status code, such as "CM_ERR_SOCKET: the socket path cannot be used". ASCII, never
+/// NULL; for a number that is not a status code, a text that says so.
 ///
 /// The string is static. Threads: any. Signal handlers: yes. Before `cm_install`: yes.
 #[unsafe(no_mangle)]

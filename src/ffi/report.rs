@@ -21,7 +21,7 @@ pub const CM_REPORT_DEATH: i32 = 4;
 /// A report that the monitor has written: a dump and its record, or a record alone. Opaque: the `cm_report_*` functions
 /// read it. It exists during the call of a `cm_report_callback`, and so do the strings that these functions return.
 ///
-/// For all of them: NULL as the report gives NULL or 0. Threads: any, during the call. Signal handlers: no.
+/// For all of them: where the report is NULL they return NULL or 0. Threads: any, during the call. Signal handlers: no.
 pub struct cm_report {
     kind: i32,
     dump: Option<CString>,
@@ -152,7 +152,7 @@ pub unsafe extern "C" fn cm_report_signal(report: *const cm_report) -> i32 {
 }
 
 /// Returns the exit status, 0 to 255, of a process that has exited; -1 where there is none: not a death, an end by a
-/// signal, or a status that is not known. NULL as the report gives -1, too.
+/// signal, a status that is not known, or NULL instead of a report.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_report_exit_status(report: *const cm_report) -> i32 {
     // SAFETY: NULL or live, by the C API's contract.
@@ -167,9 +167,9 @@ pub unsafe extern "C" fn cm_report_reason(report: *const cm_report) -> *const c_
     unsafe { read(report, std::ptr::null(), |report| pointer(report.reason.as_ref())) }
 }
 
-/// Returns the value of an annotation in UTF-8. A NUL in it is U+FFFD; the record has it as it is.
+/// Returns the value of an annotation in UTF-8. A NUL byte in a key or a value is U+FFFD here; the record has it as it is.
 ///
-/// `key`: as in `cm_set_annotation`. Returns NULL where there is no such annotation, and for NULL as the key.
+/// `key`: as in `cm_set_annotation`. Returns NULL where there is no such annotation, and where the key is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_report_annotation(report: *const cm_report, key: *const c_char) -> *const c_char {
     if key.is_null() {
