@@ -48,9 +48,14 @@ static void serve(const char *request, const char *body) {
     check(cm_set_annotation("request", request)); /* The same key again replaces the value. */
     write_log(request);
     write_log("\n");
-    if (!strcmp(request, "slow"))
-        check(cm_dump_now("a request takes too long")); /* The server goes on. */
-    history.served += (unsigned)strlen(body);           /* NULL for the last one: the mistake. */
+    if (!strcmp(request, "slow")) {
+        const char *path;
+        check(cm_dump_now("a request takes too long", &path)); /* The server goes on. */
+        write_log("dumped to ");
+        write_log(path);
+        write_log("\n");
+    }
+    history.served += (unsigned)strlen(body); /* NULL for the last one: the mistake. */
     strcpy(history.last, request);
 }
 

@@ -28,7 +28,7 @@ done
 # The static library as one object whose only global symbols are the C API: a host that is linked with it gets neither
 # crash-handler's pthread_create nor a second copy of somebody else's Rust runtime symbols.
 object=$dist/crash_monitor.o
-roots=$(sed -n 's/^[a-z].* \**\(cm_[a-z_]*\)(.*$/-u \1/p' include/crash_monitor.h)
+roots=$(sed -n 's/^CM_.* \**\(cm_[a-z_]*\)(.*$/-u \1/p' include/crash_monitor.h)
 # shellcheck disable=SC2086 # one word each
 ld -r --gc-sections $roots -o "$object" "$target/release/libcrash_monitor.a"
 # The bitcode that Rust's own standard library carries confuses binutils' plugins once objects are merged.

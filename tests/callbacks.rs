@@ -10,10 +10,13 @@ use minidump::{MinidumpLinuxEnviron, MinidumpMemoryList};
 
 const SECRET: &[u8] = b"correct-horse-battery-staple";
 
-fn run(sandbox: &Sandbox, kind: &str) -> Ended {
+fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
-    let host = HOST.get_or_init(|| Host::build("callbacks.c", "callbacks", &[]));
-    let mut command = std::process::Command::new(&host.path);
+    HOST.get_or_init(|| Host::build("callbacks.c", "callbacks", &[]))
+}
+
+fn run(sandbox: &Sandbox, kind: &str) -> Ended {
+    let mut command = std::process::Command::new(&host().path);
     let ended = Running::start(command.arg(sandbox.dumps()).arg(kind).env("TOKEN", "in the environment")).end();
     sandbox.wait_for_monitors_end();
     ended
@@ -27,28 +30,96 @@ fn holds(dump: &Dump, secret: &[u8]) -> bool {
     std::fs::read(&dump.path).unwrap().windows(secret.len()).any(|window| window == secret)
 }
 
+/// What the only call of the callback was told, a line an accessor.
+fn told(sandbox: &Sandbox) -> String {
+    let [seen] = &seen(sandbox)[..] else { panic!("called once: {:?}", sandbox.files()) };
+    std::fs::read_to_string(seen).unwrap()
+}
+
+/// The kinds' numbers are part of the ABI.
+const CRASH: i32 = 1;
+const REQUEST: i32 = 2;
+const HANG: i32 = 3;
+const DEATH: i32 = 4;
+
 #[test]
-fn the_dump_callback_is_called_after_each_report() {
+fn the_kinds_of_reports_have_their_numbers() {
+    use crash_monitor::ffi;
+    let kinds = [ffi::CM_REPORT_CRASH, ffi::CM_REPORT_REQUEST, ffi::CM_REPORT_HANG, ffi::CM_REPORT_DEATH];
+    assert_eq!(kinds, [CRASH, REQUEST, HANG, DEATH]);
+}
+
+#[test]
+fn the_report_callback_is_told_of_a_crash() {
     let sandbox = Sandbox::new();
-    assert_eq!(run(&sandbox, "plain").signal(), Some(libc::SIGSEGV));
+    let ended = run(&sandbox, "plain");
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV));
     let dump = sandbox.only_dump();
-    let [seen] = &seen(&sandbox)[..] else { panic!("called once: {:?}", sandbox.files()) };
-    let record = dump.path.with_extension("json");
-    let expected = format!("told so\n{}\n{}\n", dump.path.display(), record.display());
-    assert_eq!(std::fs::read_to_string(seen).unwrap(), expected);
+    let (dump_path, record) = (dump.path.display(), dump.path.with_extension("json"));
+    let (pid, app) = (ended.pid, host().path.file_name().unwrap().to_str().unwrap());
+    let expected = format!(
+        "told so\nversion 1\nkind {CRASH}\ndump {dump_path}\nrecord {}\napp {app}\npid {pid}\nthread {pid}\n\
+         signal 11\nexit -1\nreason -\nunknown -\nnull 1\n",
+        record.display()
+    );
+    assert_eq!(told(&sandbox), expected);
 }
 
 #[test]
-fn the_dump_callback_of_a_death_gets_the_record_alone() {
+fn the_report_callback_is_told_of_a_request_with_what_the_program_has_added() {
     let sandbox = Sandbox::new();
-    assert_eq!(run(&sandbox, "killed").signal(), Some(libc::SIGKILL));
-    let [seen] = &seen(&sandbox)[..] else { panic!("called once: {:?}", sandbox.files()) };
-    let text = std::fs::read_to_string(seen).unwrap();
-    assert!(text.starts_with("told so\n-\n") && text.ends_with(".json\n"), "{text}");
+    assert_eq!(run(&sandbox, "everything").status.code(), Some(0));
+    let told = told(&sandbox);
+    let attachment = sandbox.only_record()["attachments"][0].as_str().unwrap().to_owned();
+    let attachment = format!("attachment {}", sandbox.dumps().join(attachment).display());
+    let expected =
+        [&format!("kind {REQUEST}"), "signal 0", "exit -1", "reason on purpose", "annotation colour=red", &attachment];
+    for line in expected {
+        assert!(told.lines().any(|told| told == line), "{line:?} in {told}");
+    }
+    // A NUL does not end a string.
+    assert!(told.contains("annotation a\u{fffd}b=c\u{fffd}d\n"), "{told}");
 }
 
 #[test]
-fn a_thread_that_could_not_stop_is_let_go_before_the_dump_callback_ends() {
+fn the_report_callback_is_told_of_a_death_with_the_record_alone() {
+    let sandbox = Sandbox::new();
+    let ended = run(&sandbox, "killed");
+    assert_eq!(ended.signal(), Some(libc::SIGKILL));
+    let text = told(&sandbox);
+    let pid = format!("pid {}", ended.pid);
+    for line in [&format!("kind {DEATH}"), "dump -", &pid, "thread 0", "reason -"] {
+        assert!(text.lines().any(|told| told == line), "{line:?} in {text}");
+    }
+    let record = sandbox.only_record();
+    let signal = record["exit"]["signal"]["number"].as_i64().unwrap_or_default();
+    assert!(text.contains(&format!("signal {signal}\nexit -1\n")), "{text}: {record}");
+    assert!(text.contains(&format!("record {}\n", sandbox.record_files()[0].display())), "{text}");
+
+    let sandbox = Sandbox::new();
+    assert_eq!(run(&sandbox, "exits").status.code(), Some(7));
+    let (text, record) = (told(&sandbox), sandbox.only_record());
+    // Kernels before 6.15 do not tell.
+    let status = record["exit"]["status"].as_i64().unwrap_or(-1);
+    assert!(text.contains(&format!("signal 0\nexit {status}\n")), "{text}: {record}");
+}
+
+#[test]
+fn a_callback_that_is_unset_is_not_called() {
+    let sandbox = Sandbox::new();
+    let directory = sandbox.path().join("unset");
+    let mut command = std::process::Command::new(&host().path);
+    let ended = Running::start(command.arg(&directory).arg("plain")).end();
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV));
+    common::wait_until("the monitor to end", || !directory.join("monitor.sock").exists());
+    let names = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let extensions: Vec<_> = names.map(|path| path.extension().unwrap().to_owned()).collect();
+    assert!(extensions.iter().any(|extension| extension == "dmp"), "{extensions:?}");
+    assert!(!extensions.iter().any(|extension| extension == "seen"), "{extensions:?}");
+}
+
+#[test]
+fn a_thread_that_could_not_stop_is_let_go_before_the_report_callback_ends() {
     let sandbox = Sandbox::new();
     let host = Host::build("vforks.c", "vforks", &[]);
     let mut command = std::process::Command::new(&host.path);

@@ -83,8 +83,9 @@ fn told(name: &str) {
         dump
     };
     assert_eq!(request["reason"], "a request takes too long");
-    of(request, "slow", "quick\nslow\n");
-    let dump = of(crash, "broken", "quick\nslow\nbroken\ncrashed\n");
+    let on_demand = of(request, "slow", "quick\nslow\n").path;
+    let log = format!("quick\nslow\ndumped to {}\nbroken\ncrashed\n", on_demand.display());
+    let dump = of(crash, "broken", &log);
     assert_eq!((dump.signal(), dump.address()), (libc::SIGSEGV, 0));
     let bytes = std::fs::read(&dump.path).unwrap();
     // Ten bytes in two requests, the last of which was the slow one.

@@ -2,7 +2,8 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use common::{Dump, Ended, Host, Monitor, Running, Sandbox};
@@ -37,7 +38,14 @@ fn annotations_are_in_dump_and_record() {
     let sandbox = Sandbox::new();
     crash(&sandbox, &["annotations"]);
     let dump = sandbox.only_dump();
-    let expected = [("colour", "green"), ("early", "bird"), ("naïve", "ünïcode")];
+    let expected = [
+        ("colour", "green"),
+        ("early", "bird"),
+        ("empty", ""),
+        ("naïve", "ünïcode"),
+        ("not", "neither"),
+        ("nul\0key", "nul\0value"),
+    ];
     let expected: BTreeMap<_, _> = expected.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     assert_eq!(annotations(&dump), expected);
     assert_eq!(record(&dump)["annotations"], serde_json::json!(expected));
@@ -56,6 +64,9 @@ fn what_is_over_a_limit_is_refused_with_a_status() {
         ("too many: ", limit),
         ("empty key: ", invalid),
         ("not UTF-8: ", invalid),
+        ("empty key of a length: ", invalid),
+        ("not UTF-8 within a length: ", invalid),
+        ("absurd length: ", invalid),
         ("no memory: ", invalid),
         ("much memory: ", limit),
         ("unknown memory: ", invalid),
@@ -101,16 +112,31 @@ fn a_dump_on_demand_leaves_the_process_running() {
     let sandbox = Sandbox::new();
     let ended = crash(&sandbox, &["dump-now"]);
     assert_eq!(ended.said("status of a long reason "), crash_monitor::CM_ERR_LIMIT.to_string());
+    assert_eq!(ended.said("path of a failure "), "as it was", "written on success only");
+    let paths: BTreeSet<_> = (0..3).map(|i| PathBuf::from(ended.said(&format!("dump {i} ")))).collect();
     let dumps: Vec<_> = sandbox.dump_files().iter().map(|path| Dump::read(path)).collect();
     assert_eq!(dumps.len(), 4, "three on demand and the crash");
     let (on_demand, crashes): (Vec<_>, Vec<_>) = dumps.iter().partition(|dump| dump.signal() == DUMP_REQUESTED);
     assert_eq!((on_demand.len(), crashes.len()), (3, 1));
+    assert_eq!(paths, on_demand.iter().map(|dump| dump.path.clone()).collect(), "the paths that the host was given");
     for dump in on_demand {
         dump.check_basics(&host().path, ended.pid);
         assert_eq!(dump.thread_count(), 2);
         let record = record(dump);
         assert_eq!((&record["kind"], &record["reason"]), (&"request".into(), &"stock-taking".into()));
     }
+}
+
+#[test]
+fn a_reason_with_a_length_may_hold_nul() {
+    let sandbox = Sandbox::new();
+    let ended = host().run(&sandbox, &["dump-now-n"]);
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    let first = Dump::read(std::path::Path::new(ended.said("dump ")));
+    assert_eq!(record(&first)["reason"], "with\0NUL");
+    let mut reasons: Vec<_> = sandbox.records().iter().map(|record| record["reason"].to_string()).collect();
+    reasons.sort();
+    assert_eq!(reasons, [r#""""#, r#""with\u0000NUL""#]);
 }
 
 #[test]

@@ -27,11 +27,18 @@ fn build(compiler: &mut Command, source: &str, program: &Path) {
 
 /// Runs a compiler on `source`; it must succeed and say nothing.
 fn feed(compiler: &mut Command, source: &str) {
+    let messages = messages(compiler, source);
+    assert!(messages.is_empty(), "{compiler:?}:\n{messages}");
+}
+
+/// What a compiler says of `source`; it fails where it says anything, since warnings are errors.
+fn messages(compiler: &mut Command, source: &str) -> String {
     let mut child = compiler.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start the compiler");
     child.stdin.take().expect("piped").write_all(source.as_bytes()).expect("write the source");
     let output = child.wait_with_output().expect("wait for the compiler");
-    let messages = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && messages.is_empty(), "{compiler:?}:\n{messages}");
+    let messages = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.success(), messages.is_empty(), "{compiler:?}:\n{messages}");
+    messages
 }
 
 /// Compiles a file that includes nothing but `header`.
@@ -46,9 +53,10 @@ fn compiles_alone(header: &str, language: &str, standards: &[&str]) {
 #[test]
 fn every_header_compiles_alone_without_warnings() {
     for header in ["crash_monitor.h", "crash_monitor_threads.h"] {
-        compiles_alone(header, "c", &["c99", "c11"]);
-        compiles_alone(header, "c++", &["c++11", "c++20"]);
+        compiles_alone(header, "c", &["c99", "c11", "c17", "c2x"]);
+        compiles_alone(header, "c++", &["c++11", "c++17", "c++20", "c++23"]);
     }
+    compiles_alone("crash_monitor.h", "c++", &["c++98"]);
     compiles_alone("crash_monitor.hpp", "c++", &["c++11", "c++14", "c++17", "c++20"]);
 }
 
@@ -59,22 +67,118 @@ fn the_version_macros_are_the_librarys_version() {
     let source = r#"
         #include <crash_monitor.h>
         #include <stdio.h>
+        #if CM_VERSION_NUMBER != CM_VERSION_MAJOR * 1000000 + CM_VERSION_MINOR * 1000 + CM_VERSION_PATCH
+        #error "the number is another version"
+        #endif
         int main(void) {
             printf("%d.%d.%d %s", CM_VERSION_MAJOR, CM_VERSION_MINOR, CM_VERSION_PATCH, cm_version());
-            return 0;
+            return cm_version_number() == CM_VERSION_NUMBER ? 0 : 1;
         }"#;
     build(&mut compiler("c"), source, &program);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(run(&mut Command::new(program)), format!("{version} {version}"));
 }
 
-/// The functions that crash_monitor.h declares: a declaration begins at the beginning of a line.
+fn header() -> String {
+    std::fs::read_to_string(dist().join("include/crash_monitor.h")).expect("read the header")
+}
+
+/// The functions that crash_monitor.h declares: a declaration is one line, which begins with macros.
 fn declared() -> BTreeSet<String> {
-    let header = std::fs::read_to_string(dist().join("include/crash_monitor.h")).expect("read the header");
-    let code = header.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()));
-    let declarations = code.filter(|line| !line.starts_with("typedef"));
+    let header = header();
+    let declarations = header.lines().filter(|line| line.starts_with("CM_"));
     let names = declarations.filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next());
     names.map(str::to_owned).collect()
+}
+
+/// Each function's declaration and the comment above it, without stars.
+fn documented() -> Vec<(String, String)> {
+    let (header, mut comment, mut found) = (header(), String::new(), Vec::new());
+    for line in header.lines() {
+        match line {
+            "/**" => comment.clear(),
+            _ if line.starts_with(" *") => comment += &format!("{}\n", line[2..].trim()),
+            _ if line.starts_with("CM_") => found.push((line.to_owned(), std::mem::take(&mut comment))),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn every_function_is_declared_and_documented_alike() {
+    for (declaration, comment) in documented() {
+        assert!(declaration.contains("CM_API ") && declaration.ends_with(" CM_NOEXCEPT;"), "{declaration}");
+        // Those of a report have one comment for all of them, at its type.
+        if !declaration.contains(" cm_report_") && !declaration.contains(" *cm_report_") {
+            for word in ["Threads: ", "Signal handlers: "] {
+                assert!(comment.contains(word), "{declaration}: {word:?} is missing in\n{comment}");
+            }
+        }
+        let parameters = declaration.split_once('(').unwrap().1.split_once(')').unwrap().0;
+        for parameter in parameters.split(',').filter(|parameter| *parameter != "void") {
+            let name = parameter.rsplit([' ', '*']).next().unwrap();
+            let is_self = name == "config" && !declaration.contains("cm_config **") || name == "report";
+            assert!(is_self || comment.contains(name), "{declaration}: {name} is not documented in\n{comment}");
+        }
+        if declaration.contains("cm_status cm_") {
+            assert!(comment.contains("Returns "), "{declaration}:\n{comment}");
+        }
+    }
+}
+
+#[test]
+fn the_manual_is_for_c_programmers() {
+    let header = header();
+    for word in ["# Safety", "`", "Panics", "unsafe", "Option", "&str"] {
+        assert!(!header.contains(word), "{word:?} in the header");
+    }
+    // A declaration is one line, however long: scripts look for it.
+    let long = header.lines().find(|line| line.len() > 130 && !line.starts_with("CM_"));
+    assert_eq!(long, None);
+}
+
+#[test]
+fn statuses_are_told_apart_and_a_result_that_matters_is_not_dropped() {
+    let sandbox = Sandbox::new();
+    let program = sandbox.path().join("statuses");
+    let source = r#"
+        #include <crash_monitor.h>
+        #include <assert.h>
+        int main(void) {
+            assert(!CM_IS_ERROR(CM_OK) && !CM_IS_ERROR(CM_NOT_A_MONITOR));
+            assert(CM_IS_ERROR(CM_ERR_NULL_ARGUMENT) && CM_IS_ERROR(cm_install("", NULL)));
+            return 3 -CM_ERR_NULL_ARGUMENT - 4;
+        }"#;
+    build(&mut compiler("c"), source, &program);
+    run(&mut Command::new(&program));
+
+    let object = sandbox.path().join("dropped.o");
+    let dropped = "#include <crash_monitor.h>\nint main(void) { cm_install(\"d\", 0); }\n";
+    for (language, standard) in [("c", "c99"), ("c", "c2x"), ("c++", "c++11"), ("c++", "c++17")] {
+        let mut compiler = compiler(language);
+        let messages = messages(compiler.args([&format!("-std={standard}"), "-c", "-", "-o"]).arg(&object), dropped);
+        assert!(messages.contains("cm_install"), "{standard}: {messages}");
+    }
+}
+
+#[test]
+fn a_windows_program_imports_the_functions_unless_it_links_them_in() {
+    let preprocessed = |options: &[&str]| {
+        run(compiler("c").args(["-E", "-D_WIN32"]).args(options).arg(dist().join("include/crash_monitor.h")))
+    };
+    let import = "__declspec(dllimport) cm_status cm_heartbeat(void)";
+    assert!(preprocessed(&[]).contains(import));
+    assert!(!preprocessed(&["-DCM_STATIC"]).contains("__declspec"));
+}
+
+#[test]
+fn no_function_throws() {
+    let source = r#"
+        #include <crash_monitor.h>
+        static_assert(noexcept(cm_heartbeat()) && noexcept(cm_dump_now(nullptr, nullptr)), "");"#;
+    let mut compiler = compiler("c++");
+    feed(compiler.args(["-std=c++11", "-fsyntax-only", "-"]), source);
 }
 
 /// The symbols that a library offers, by nm(1): address, type, name.
@@ -250,7 +354,7 @@ const CPP: &str = r#"
 
     int main(int, char **argv) {
         assert(!cm::run_monitor());
-        assert(std::string(cm::version()) == cm_version());
+        assert(std::string(cm::version()) == cm_version() && cm::version_number() == CM_VERSION_NUMBER);
         cm::thread_init();
 
         cm::config config(argv[1], std::string(argv[1]) + "/s");

@@ -76,9 +76,17 @@ fn null_is_refused_not_dereferenced() {
     let statuses = unsafe {
         use crash_monitor::ffi::*;
         let null = std::ptr::null();
-        assert!(cm_config_new(null, null).is_null());
+        let mut config = std::ptr::null_mut();
+        let no_directory = cm_config_new(null, null, &mut config);
+        assert!(config.is_null(), "written on success only");
         cm_config_free(std::ptr::null_mut());
         [
+            no_directory,
+            cm_config_new(c"dumps".as_ptr(), null, std::ptr::null_mut()),
+            cm_set_annotation(null, null),
+            cm_set_annotation_n(null, 0, null, 0),
+            cm_set_annotation_n(c"key".as_ptr(), 3, null, 1),
+            cm_dump_now_n(null, 1, std::ptr::null_mut()),
             cm_install(null, null),
             cm_install_with(std::ptr::null()),
             cm_config_set_app_name(std::ptr::null_mut(), c"app".as_ptr()),
@@ -86,7 +94,16 @@ fn null_is_refused_not_dereferenced() {
             cm_config_set_deadline_ms(std::ptr::null_mut(), 1000),
         ]
     };
-    assert_eq!(statuses, [crash_monitor::CM_ERR_NULL_ARGUMENT; 5]);
+    assert_eq!(statuses, [crash_monitor::CM_ERR_NULL_ARGUMENT; 11]);
+}
+
+#[test]
+fn a_thread_whose_cancellation_is_pending_may_call_everything() {
+    let sandbox = Sandbox::new();
+    let host = Host::build("cancelled.c", "cancelled", &[]);
+    let ended = common::Running::start(std::process::Command::new(&host.path).arg(sandbox.dumps())).end();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert_eq!(ended.said("returned "), "21");
 }
 
 #[test]

@@ -264,5 +264,11 @@ fn the_programs_own_function_is_called_with_the_dump_and_no_record() {
     assert!(monitor.end().status.success());
     let dump = sandbox.dump_of(ended.pid).path;
     let seen = std::fs::read_to_string(format!("{}.seen", dump.display())).expect("what the function has written");
-    assert_eq!(seen, format!("told so\n{}\n-\n", dump.display()));
+    let (pid, dump) = (ended.pid, dump.display());
+    // What that server knows; of annotations and attached files it knows nothing.
+    let expected = format!(
+        "told so\nversion 1\nkind 1\ndump {dump}\nrecord -\napp callbacks_minidumper\npid {pid}\nthread {pid}\n\
+         signal 11\nexit -1\nreason -\nunknown -\nnull 1\n"
+    );
+    assert_eq!(seen, expected);
 }

@@ -36,7 +36,7 @@ fn said(ended: &Ended) -> Vec<&str> {
 }
 
 const NOT_ARMED: &str =
-    "armed 12 somebody has replaced the handlers of signals [11]: cm_install puts ours in front again";
+    "armed -11 somebody has replaced the handlers of signals [11]: cm_install puts ours in front again";
 
 #[test]
 fn a_handler_that_replaces_ours_is_noticed_and_gets_its_turn_after_the_dump() {

@@ -69,7 +69,7 @@ fn ours(directory: &Path) {
         (
             library.function::<unsafe extern "C" fn(*const c_char, *const c_char) -> i32>(c"cm_set_annotation"),
             library.function::<Text>(c"cm_attach_file"),
-            library.function::<Text>(c"cm_dump_now"),
+            library.function::<unsafe extern "C" fn(*const c_char, *mut *const c_char) -> i32>(c"cm_dump_now"),
             library.function::<extern "C" fn() -> i32>(c"cm_heartbeat"),
             library.function::<extern "C" fn(u32) -> i32>(c"cm_heartbeat_start"),
             library.function::<extern "C" fn(*const c_void, usize) -> i32>(c"cm_add_memory"),
@@ -88,7 +88,8 @@ fn ours(directory: &Path) {
     print_median("memory", || {
         assert_eq!((add(memory.as_ptr().cast(), memory.len()), remove(memory.as_ptr().cast())), (0, 0));
     });
-    print_dumps(|| string(dump, c"benchmark"));
+    // SAFETY: a NUL-terminated string; the path is not wanted.
+    print_dumps(|| assert_eq!(unsafe { dump(c"benchmark".as_ptr(), std::ptr::null_mut()) }, 0));
     // Last: a promise that nobody keeps would bring dumps of its own.
     assert_eq!(start_beating(60_000), 0);
     print_median("heartbeat", || assert_eq!(beat(), 0));

@@ -5,8 +5,8 @@
 //         if (crash_monitor::run_monitor()) return 0;
 //         crash_monitor::installation armed("/var/lib/app/crashes");
 //
-// Every function may be called where its C function may be. Strings are copied, up to their first NUL; paths are in the
-// file system's own bytes.
+// Every function may be called where its C function may be. Strings are copied; keys, values and reasons whole, also with
+// NUL bytes in them, all others up to their first NUL. Paths are in the file system's own bytes.
 #ifndef CRASH_MONITOR_HPP
 #define CRASH_MONITOR_HPP
 
@@ -22,11 +22,13 @@
 #include <exception>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <typeinfo>
 #include <utility>
+#include <vector>
 
 #include "crash_monitor.h"
 
@@ -47,14 +49,20 @@ private:
 namespace detail {
 
 inline void check(cm_status status) {
-    if (status != CM_OK) throw error(status, cm_last_error());
+    if (CM_IS_ERROR(status)) throw error(status, cm_last_error());
 }
 
-inline cm_config *check(cm_config *config) {
-    // cm_config_new gives no status: the arguments are all that it refuses.
-    if (config == nullptr) throw error(CM_ERR_INVALID_ARGUMENT, cm_last_error());
+inline cm_config *make_config(const char *dump_dir, const char *socket_path) {
+    cm_config *config = nullptr;
+    check(cm_config_new(dump_dir, socket_path, &config));
     return config;
 }
+
+inline cm_status annotate(const std::string &key, const std::string &value) noexcept {
+    return cm_set_annotation_n(key.data(), key.size(), value.data(), value.size());
+}
+
+inline std::string text(const char *text) { return text != nullptr ? text : std::string(); }
 
 // The current exception's type as a person reads it.
 inline std::string type_name(const std::type_info *type) {
@@ -75,7 +83,7 @@ inline std::terminate_handler &previous_terminate_handler() {
     // destroyed) there is nothing to tell.
     if (std::exception_ptr exception = std::current_exception()) {
         try {
-            (void)cm_set_annotation("exception.type", type_name(abi::__cxa_current_exception_type()).c_str());
+            (void)annotate("exception.type", type_name(abi::__cxa_current_exception_type()));
             std::rethrow_exception(exception);
         } catch (const std::exception &e) {
             (void)cm_set_annotation("exception.what", e.what());
@@ -106,10 +114,10 @@ class config {
 public:
     // The monitor listens at monitor.sock in dump_dir.
     explicit config(const std::string &dump_dir)
-        : handle_(detail::check(cm_config_new(dump_dir.c_str(), nullptr))) {}
+        : handle_(detail::make_config(dump_dir.c_str(), nullptr)) {}
 
     config(const std::string &dump_dir, const std::string &socket_path)
-        : handle_(detail::check(cm_config_new(dump_dir.c_str(), socket_path.c_str()))) {}
+        : handle_(detail::make_config(dump_dir.c_str(), socket_path.c_str())) {}
 
     config &app_name(const std::string &name) {
         detail::check(cm_config_set_app_name(get(), name.c_str()));
@@ -182,22 +190,75 @@ inline bool run_monitor() {
     return true;
 }
 
-// For a program that is its own monitor, before run_monitor(): called after each report with the paths of the dump and of
-// its record, empty where there is none, in a process of its own that ends when it returns; see cm_dump_callback. It must
-// not throw. Throws error where one is set already.
-inline void on_dump(std::function<void(const std::string &dump, const std::string &record)> callback) {
-    using function = std::function<void(const std::string &, const std::string &)>;
+// Why there is a report: the CM_REPORT_* constants.
+enum class report_kind : std::int32_t {
+    crash = CM_REPORT_CRASH,
+    request = CM_REPORT_REQUEST,
+    hang = CM_REPORT_HANG,
+    death = CM_REPORT_DEATH
+};
+
+// A report that the monitor has written. It exists during the call that it was given to; what its functions return is the
+// caller's own. A text that does not exist is empty.
+class report {
+public:
+    explicit report(const cm_report *handle) noexcept : handle_(handle) {}
+    report(const report &) = delete;
+    report &operator=(const report &) = delete;
+
+    report_kind kind() const noexcept { return static_cast<report_kind>(cm_report_kind(handle_)); }
+    // Empty for a death, and for a dump that could not be written.
+    std::string dump_path() const { return detail::text(cm_report_dump_path(handle_)); }
+    std::string record_path() const { return detail::text(cm_report_record_path(handle_)); }
+    // The copies of attached files.
+    std::vector<std::string> attachment_paths() const {
+        std::vector<std::string> paths;
+        while (const char *path = cm_report_attachment_path(handle_, paths.size())) paths.push_back(path);
+        return paths;
+    }
+    std::string app_name() const { return detail::text(cm_report_app_name(handle_)); }
+    std::uint32_t pid() const noexcept { return cm_report_pid(handle_); }
+    // The thread that crashed or asked for the dump; 0 where there is none.
+    std::uint32_t thread_id() const noexcept { return cm_report_thread_id(handle_); }
+    // The signal of a crash, or that ended the process; 0 where there was none.
+    std::int32_t signal() const noexcept { return cm_report_signal(handle_); }
+    // The status of a process that has exited; -1 for all others.
+    std::int32_t exit_status() const noexcept { return cm_report_exit_status(handle_); }
+    // What dump_now() was given.
+    std::string reason() const { return detail::text(cm_report_reason(handle_)); }
+    // Keys and values.
+    std::map<std::string, std::string> annotations() const {
+        std::map<std::string, std::string> annotations;
+        for (std::size_t i = 0; const char *key = cm_report_annotation_key(handle_, i); ++i)
+            annotations[key] = detail::text(cm_report_annotation(handle_, key));
+        return annotations;
+    }
+
+    // For the functions of crash_monitor.h.
+    const cm_report *get() const noexcept { return handle_; }
+
+private:
+    const cm_report *handle_;
+};
+
+// For a program that is its own monitor, before run_monitor(): a function that is called after each report, in a process of
+// its own that ends when it returns; see cm_report_callback. It must not throw. Another call replaces the function; an empty
+// one removes it. The replaced function object stays in memory. Throws error.
+inline void on_report(std::function<void(const report &)> callback) {
+    using function = std::function<void(const report &)>;
+    if (!callback) return detail::check(cm_set_report_callback(nullptr, nullptr));
     std::unique_ptr<function> kept(new function(std::move(callback)));
-    const cm_dump_callback call = [](const char *dump, const char *record, void *user_data) {
-        detail::not_into_c([&] { (*static_cast<function *>(user_data))(dump ? dump : "", record ? record : ""); });
+    const cm_report_callback call = [](const cm_report *handle, void *user_data) {
+        detail::not_into_c([&] { (*static_cast<function *>(user_data))(report(handle)); });
     };
-    detail::check(cm_set_dump_callback(call, kept.get()));
-    (void)kept.release(); // For as long as the process lives.
+    detail::check(cm_set_report_callback(call, kept.get()));
+    (void)kept.release(); // A call may be under way when it is replaced.
 }
 
-// The same for each line of the monitor's log; level 1 is an error, 2 a warning, 3 information. See cm_log_callback.
+// The same for each line of the monitor's log; level is one of CM_LOG_ERROR to CM_LOG_DEBUG. See cm_log_callback.
 inline void on_log(std::function<void(std::uint32_t level, const std::string &line)> callback) {
     using function = std::function<void(std::uint32_t, const std::string &)>;
+    if (!callback) return detail::check(cm_set_log_callback(nullptr, nullptr));
     std::unique_ptr<function> kept(new function(std::move(callback)));
     const cm_log_callback call = [](std::uint32_t level, const char *line, void *user_data) {
         detail::not_into_c([&] { (*static_cast<function *>(user_data))(level, line); });
@@ -231,15 +292,21 @@ public:
 // crash_monitor_threads.h does it for all threads of a program.
 inline void thread_init() { detail::check(cm_thread_init()); }
 
-// A dump of this process as it is, which goes on. Throws error.
-inline void dump_now(const std::string &reason = std::string()) { detail::check(cm_dump_now(reason.c_str())); }
+// A dump of this process as it is, which goes on; gives the dump's path. Throws error.
+inline std::string dump_now(const std::string &reason = std::string()) {
+    const char *path = nullptr;
+    detail::check(cm_dump_now_n(reason.data(), reason.size(), &path));
+    return path;
+}
 
 // An annotation of every later dump; the same key again replaces the value. Throws error.
 inline void set_annotation(const std::string &key, const std::string &value) {
-    detail::check(cm_set_annotation(key.c_str(), value.c_str()));
+    detail::check(detail::annotate(key, value));
 }
 
-inline void remove_annotation(const std::string &key) { detail::check(cm_set_annotation(key.c_str(), nullptr)); }
+inline void remove_annotation(const std::string &key) {
+    detail::check(cm_set_annotation_n(key.data(), key.size(), nullptr, 0));
+}
 
 // Copies a file beside every later dump. Throws error.
 inline void attach_file(const std::string &path) { detail::check(cm_attach_file(path.c_str())); }
@@ -275,8 +342,9 @@ inline bool is_armed() noexcept { return cm_is_armed() == CM_OK; }
 // "exception.type" and "exception.what", before the handler that was there before ends the process.
 inline void annotate_uncaught_exceptions() { detail::chain_terminate_handler(); }
 
-// The version of the library that is loaded, "major.minor.patch".
+// The version of the library that is loaded, "major.minor.patch", and as a number like CM_VERSION_NUMBER.
 inline const char *version() noexcept { return cm_version(); }
+inline std::uint32_t version_number() noexcept { return cm_version_number(); }
 
 } // namespace crash_monitor
 

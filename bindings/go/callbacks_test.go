@@ -69,7 +69,7 @@ func (r *reporting) goOn(t *testing.T) {
 }
 
 // Two reports that take their time: neither waits for the other, the monitor for neither, RunMonitor for both.
-func TestDumpCallback(t *testing.T) {
+func TestReportCallback(t *testing.T) {
 	dumps := t.TempDir()
 	r := startReporting(t, dumps, "crash", "exit")
 	pids := r.end(t)
@@ -90,10 +90,20 @@ func TestDumpCallback(t *testing.T) {
 		!regexp.MustCompile(death).MatchString(reports[0]) || !regexp.MustCompile(crash).MatchString(reports[1]) {
 		t.Errorf("the reports are %q, want %q and %q", reports, death, crash)
 	}
+	// Which status the process has exited with, kernels before 6.15 do not tell; Go's crash text comes with Go 1.23.
+	details := strings.Join(r.left(t, "details"), "")
+	for _, want := range []string{
+		fmt.Sprintf(`(?m)^crash reporter %d true 11 -1 "" map\["empty":"" "way":"crash"\] [01]$`, pids[0]),
+		fmt.Sprintf(`(?m)^death reporter %d false 0 (3|-1) "" map\["empty":"" "way":"exit"\] 0$`, pids[1]),
+	} {
+		if !regexp.MustCompile(want).MatchString(details) {
+			t.Errorf("the reports say\n%s, without %q", details, want)
+		}
+	}
 }
 
 // The paths are longer than what a pipe takes at once, and many reports come at the same time.
-func TestDumpCallbacksWithLongPaths(t *testing.T) {
+func TestReportCallbacksWithLongPaths(t *testing.T) {
 	dumps := t.TempDir() + strings.Repeat("/"+strings.Repeat("d", 250), 14)
 	r := startReporting(t, dumps, "crash", "crash", "crash", "crash", "crash", "crash", "crash", "crash")
 	pids := r.end(t)

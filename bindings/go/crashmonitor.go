@@ -84,7 +84,7 @@ func codeAddress(address uintptr) unsafe.Pointer {
 // returns once the dumps in progress are written. In any other process it returns false at once. Package initialisation
 // comes before main in the monitor too.
 //
-// The monitor can have functions of the program called: [WithDumpCallback], [WithLogCallback]. Where they cannot be, it
+// The monitor can have functions of the program called: [WithReportCallback], [WithLogCallback]. Where they cannot be, it
 // serves without, and RunMonitor returns that as its error. In any other process they change nothing.
 func RunMonitor(options ...MonitorOption) (ran bool, err error) {
 	runtime.LockOSThread()

@@ -73,8 +73,8 @@
 //
 // A program that is its own monitor can have functions of its own called there, to send a dump somewhere, say:
 //
-//	upload := func(dumpPath, recordPath string) { /* ... */ }
-//	if ran, err := crashmonitor.RunMonitor(crashmonitor.WithDumpCallback(upload)); ran {
+//	upload := func(report crashmonitor.Report) { /* ... */ }
+//	if ran, err := crashmonitor.RunMonitor(crashmonitor.WithReportCallback(upload)); ran {
 //
 // # Go libraries
 //

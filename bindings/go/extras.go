@@ -29,26 +29,17 @@ import (
 func SetAnnotation(key, value string) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cKey, err := cString("annotation's key", key)
-	if err != nil {
-		return err
-	}
-	cValue, err := cString("annotation's value", value)
-	if err != nil {
-		return err
-	}
-	return check(C.cm_set_annotation(cKey, cValue))
+	cKey, keyLength := cBytes(key)
+	cValue, valueLength := cBytes(value)
+	return check(C.cm_set_annotation_n(cKey, keyLength, cValue, valueLength))
 }
 
 // RemoveAnnotation removes an annotation, which need not be there.
 func RemoveAnnotation(key string) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cKey, err := cString("annotation's key", key)
-	if err != nil {
-		return err
-	}
-	return check(C.cm_set_annotation(cKey, nil))
+	cKey, keyLength := cBytes(key)
+	return check(C.cm_set_annotation_n(cKey, keyLength, nil, 0))
 }
 
 // AttachFile has a file, such as the program's log, copied beside every later dump, as <dump's name>.<file's name>: as
@@ -112,7 +103,7 @@ func address(memory []byte) uintptr {
 }
 
 // DumpNow has the monitor write a dump of this process as it is, which then goes on: any number of times, from any
-// goroutine. It returns when the dump is in the dump directory.
+// goroutine. It returns the path of the dump when the dump is in the dump directory.
 //
 // reason: up to 1024 bytes of UTF-8 for the record; "" means none. The dump shows the calling goroutine's thread first,
 // in C code: the goroutine's own stack is not in it, but an annotation can hold what runtime.Stack gives. All threads
@@ -120,14 +111,15 @@ func address(memory []byte) uintptr {
 //
 // [ErrNotInstalled], [ErrDump] (the monitor could not write it), [ErrTimeout] (not within [WithDeadline]) or an error
 // of Install, where the monitor has gone and could not be replaced.
-func DumpNow(reason string) error {
-	runtime.LockOSThread()
+func DumpNow(reason string) (path string, err error) {
+	runtime.LockOSThread() // The library keeps the path by thread.
 	defer runtime.UnlockOSThread()
-	c, err := cString("reason", reason)
-	if err != nil {
-		return err
+	c, length := cBytes(reason)
+	var dump *C.char
+	if err := check(C.cm_dump_now_n(c, length, &dump)); err != nil {
+		return "", err
 	}
-	return check(C.cm_dump_now(c))
+	return C.GoString(dump), nil
 }
 
 // StartHeartbeat promises a sign of life, [Heartbeat], within a time, and again within that time of each. A process

@@ -156,7 +156,7 @@ func TestRunMonitorInAHost(t *testing.T) {
 	// With functions to call too, and more than once.
 	for try := 0; try < 2; try++ {
 		ran, err := crashmonitor.RunMonitor(
-			crashmonitor.WithDumpCallback(func(_, _ string) { t.Error("a report in a host") }),
+			crashmonitor.WithReportCallback(func(crashmonitor.Report) { t.Error("a report in a host") }),
 			crashmonitor.WithLogCallback(func(slog.Level, string) { t.Error("a log in a host") }),
 		)
 		if ran || err != nil {

@@ -144,11 +144,22 @@ func newConfig(dumpDir, socketPath string) (*config, error) {
 			return nil, err
 		}
 	}
-	c := C.cm_config_new(dir, socket)
-	if c == nil {
-		return nil, lastError(ErrInvalidArgument)
+	var c *C.cm_config
+	if err := check(C.cm_config_new(dir, socket, &c)); err != nil {
+		return nil, err
 	}
 	return &config{c: c}, nil
+}
+
+// noBytes is where an empty text lies: NULL, which Go may have for it, is none.
+var noBytes byte
+
+// cBytes returns the bytes of s and their number, for functions that take both: s may hold NUL bytes.
+func cBytes(s string) (*C.char, C.size_t) {
+	if s == "" {
+		return (*C.char)(unsafe.Pointer(&noBytes)), 0
+	}
+	return (*C.char)(unsafe.Pointer(unsafe.StringData(s))), C.size_t(len(s))
 }
 
 // cString returns s as C wants it, in Go's memory: the library copies what it keeps.

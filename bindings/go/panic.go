@@ -62,15 +62,15 @@ func dumpPanic(value any) {
 		// Where there are too many annotations already, the dump is worth having all the same.
 		_ = SetAnnotation(key, fit(value, annotationMax))
 	}
-	_ = DumpNow(fit("panic: "+text, reasonMax))
+	_, _ = DumpNow(fit("panic: "+text, reasonMax))
 	for key := range annotations {
 		_ = RemoveAnnotation(key)
 	}
 }
 
-// fit makes a text one that the library takes: UTF-8 without NUL, of so many bytes.
+// fit makes a text one that the library takes: UTF-8, of so many bytes.
 func fit(text string, bytes int) string {
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) <= bytes {
 		return text
 	}

@@ -53,7 +53,7 @@ func TestCapturedPanicsGoOn(t *testing.T) {
 			host := run(t, dir, exe.program(t, "host"), dir, "armed", "captured")
 			checkEnding(t, host, crash{ending: "exit status 0", stderr: "^$"})
 
-			const long = "panic: not \uFFFD UTF-8, \uFFFD and long: üü"
+			const long = "panic: not \uFFFD UTF-8, \x00 and long: üü"
 			const shy = "panic: %!v(PANIC=Error method: not printed)"
 			missing := map[string]bool{
 				"panic: a string": true, "panic: an error": true, "panic: " + test.nilPanic: true, shy: true,

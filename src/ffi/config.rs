@@ -7,8 +7,8 @@ use crate::config::Config;
 use crate::crash_callback::CrashCallback;
 use crate::status::cm_status;
 
-/// Settings for `cm_install_with`, made by `cm_config_new` and freed by `cm_config_free`. Opaque. One object may be
-/// used by one thread at a time; different objects are independent.
+/// Settings for `cm_install_with`, made by `cm_config_new` and freed by `cm_config_free`. Opaque. One thread at a time may
+/// use an object; different objects are independent.
 pub struct cm_config {
     pub(super) inner: Config,
 }
@@ -16,54 +16,53 @@ pub struct cm_config {
 /// Makes a configuration with every setting at its default.
 ///
 /// `dump_dir`: where dumps are written; made, with mode 0700, at install. `socket_path`: where the monitor listens;
-/// NULL means `monitor.sock` in `dump_dir`. Both are NUL-terminated paths in the file system's own bytes and are
+/// NULL means `monitor.sock` in `dump_dir`. Both are paths in the file system's own bytes, at most 4095 of them, and are
 /// copied; a relative path is taken from the working directory at install.
-///
-/// Returns the configuration, which the caller frees with `cm_config_free`; NULL on failure (a NULL or empty
-/// `dump_dir`, an empty `socket_path`, a path over 4095 bytes), with the reason in `cm_last_error`.
+/// `config`: gets the configuration, which the caller frees with `cm_config_free`; written on success only.
+/// Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT` (`dump_dir` or `config`); `CM_ERR_INVALID_ARGUMENT` (an empty path, or one that
+/// is too long).
 /// Threads: any. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// Both pointers are NULL or point to NUL-terminated strings.
+#[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_config_new(dump_dir: *const c_char, socket_path: *const c_char) -> *mut cm_config {
-    guard::guard(|| {
-        // SAFETY: NUL-terminated or NULL, by this function's contract.
+pub unsafe extern "C" fn cm_config_new(
+    dump_dir: *const c_char,
+    socket_path: *const c_char,
+    config: *mut *mut cm_config,
+) -> cm_status {
+    guard::status(|| {
+        // SAFETY: NULL or NUL-terminated, by the C API's contract.
         let (dump_dir, socket_path) =
             unsafe { (args::path("dump_dir", dump_dir)?, args::optional_path("socket_path", socket_path)?) };
+        let config = args::output("config", config)?;
         let inner = Config::new(dump_dir, socket_path)?;
-        Ok(Box::into_raw(Box::new(cm_config { inner })))
+        // SAFETY: not NULL, so by the C API's contract the caller's variable.
+        unsafe { config.write(Box::into_raw(Box::new(cm_config { inner }))) };
+        Ok(())
     })
-    .unwrap_or(std::ptr::null_mut())
 }
 
-/// Frees a configuration. NULL is allowed and does nothing. What was installed with it stays installed.
+/// Frees a configuration. What was installed with it stays installed.
 ///
+/// `config`: made by `cm_config_new` and not freed; NULL does nothing.
 /// Threads: any. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or came from `cm_config_new` and was not freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_free(config: *mut cm_config) {
     if !config.is_null() {
-        // SAFETY: made by Box::into_raw in cm_config_new and not freed since, by this function's contract.
-        drop(unsafe { Box::from_raw(config) });
+        // SAFETY: made by Box::into_raw in cm_config_new and not freed since, by the C API's contract.
+        guard::not_cancelled(|| drop(unsafe { Box::from_raw(config) }));
     }
 }
 
 /// Sets the application's name, the first part of dump file names (`<app>-<unix time>-<pid>.dmp`). Default: the
 /// executable's file name.
 ///
-/// `app_name`: 1 to 64 ASCII letters, digits, `.`, `_`, `+` or `-`, not starting with `.`; copied.
+/// `app_name`: 1 to 64 ASCII letters, digits and characters of "._+-", the first one not "."; copied.
 /// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live, `app_name` NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_app_name(config: *mut cm_config, app_name: *const c_char) -> cm_status {
     guard::status(|| {
-        // SAFETY: by this function's contract.
+        // SAFETY: NULL or valid, by the C API's contract.
         let (config, app_name) = unsafe { (args::exclusive("config", config)?, args::text("app_name", app_name)?) };
         config.inner.set_app_name(app_name)
     })
@@ -78,13 +77,10 @@ pub unsafe extern "C" fn cm_config_set_app_name(config: *mut cm_config, app_name
 /// `<monitor_path> --crash-monitor --dump-dir <dir> --socket <path>` and has to call `cm_run_monitor`.
 /// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live, `monitor_path` NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_monitor_path(config: *mut cm_config, monitor_path: *const c_char) -> cm_status {
     guard::status(|| {
-        // SAFETY: by this function's contract.
+        // SAFETY: NULL or valid, by the C API's contract.
         let (config, path) = unsafe { (args::exclusive("config", config)?, args::path("monitor_path", monitor_path)?) };
         config.inner.set_monitor_path(path)
     })
@@ -96,13 +92,10 @@ pub unsafe extern "C" fn cm_config_set_monitor_path(config: *mut cm_config, moni
 /// `monitor_log`: a path in the file system's own bytes; copied.
 /// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live, `monitor_log` NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_monitor_log(config: *mut cm_config, monitor_log: *const c_char) -> cm_status {
     guard::status(|| {
-        // SAFETY: by this function's contract.
+        // SAFETY: NULL or valid, by the C API's contract.
         let (config, path) = unsafe { (args::exclusive("config", config)?, args::path("monitor_log", monitor_log)?) };
         config.inner.set_monitor_log(path)
     })
@@ -114,13 +107,10 @@ pub unsafe extern "C" fn cm_config_set_monitor_log(config: *mut cm_config, monit
 /// `milliseconds`: 100 to 600000; default 10000.
 /// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_deadline_ms(config: *mut cm_config, milliseconds: u32) -> cm_status {
     guard::status(|| {
-        // SAFETY: by this function's contract.
+        // SAFETY: NULL or valid, by the C API's contract.
         let config = unsafe { args::exclusive("config", config)? };
         config.inner.set_deadline_ms(milliseconds)
     })
@@ -133,13 +123,10 @@ pub unsafe extern "C" fn cm_config_set_deadline_ms(config: *mut cm_config, milli
 /// `files`: at least 1; default 100. `bytes`: at least 1; default 1073741824 (1 GiB).
 /// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_retention(config: *mut cm_config, files: u32, bytes: u64) -> cm_status {
     guard::status(|| {
-        // SAFETY: by this function's contract.
+        // SAFETY: NULL or valid, by the C API's contract.
         let config = unsafe { args::exclusive("config", config)? };
         config.inner.set_retention(files, bytes)
     })
@@ -150,9 +137,6 @@ pub unsafe extern "C" fn cm_config_set_retention(config: *mut cm_config, files: 
 /// `bytes`: up to 1048576; default 65536; 0 for no log. A line takes 128 bytes for each 104 bytes of its text.
 /// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_log_bytes(config: *mut cm_config, bytes: u32) -> cm_status {
     guard::status(|| {
@@ -165,23 +149,20 @@ pub unsafe extern "C" fn cm_config_set_log_bytes(config: *mut cm_config, bytes: 
 /// For `cm_config_set_strategy`: a fault is reported, then the handler that was there before `cm_install` gets its turn.
 pub const CM_STRATEGY_REPORT_FIRST: i32 = 0;
 /// For `cm_config_set_strategy`: the handler that was there before `cm_install` gets a fault first. Where it makes the
-/// thread go on elsewhere (another program counter or stack pointer) the fault was its own business; else it is reported.
+/// thread continue elsewhere (another program counter or stack pointer) the fault is handled; otherwise it is reported.
 pub const CM_STRATEGY_PREVIOUS_FIRST: i32 = 1;
 
-/// Sets who looks at a fault of the processor (SIGSEGV, SIGBUS or SIGFPE) first. Default: `CM_STRATEGY_REPORT_FIRST`.
+/// Sets which handler gets a fault of the processor (SIGSEGV, SIGBUS or SIGFPE) first. Default: `CM_STRATEGY_REPORT_FIRST`.
 /// For runtimes that use such faults themselves and whose code has no fixed range (a Java virtual machine, .NET, V8):
 /// `CM_STRATEGY_PREVIOUS_FIRST`. For Go see `cm_add_runtime_code`.
 ///
-/// `strategy`: one of the two.
+/// `strategy`: `CM_STRATEGY_REPORT_FIRST` or `CM_STRATEGY_PREVIOUS_FIRST`.
 /// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` or `CM_ERR_INVALID_ARGUMENT`; on failure the setting stays as it was.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_strategy(config: *mut cm_config, strategy: i32) -> cm_status {
     guard::status(|| {
-        // SAFETY: by this function's contract.
+        // SAFETY: NULL or valid, by the C API's contract.
         let config = unsafe { args::exclusive("config", config)? };
         config.inner.set_strategy(strategy)
     })
@@ -192,13 +173,10 @@ pub unsafe extern "C" fn cm_config_set_strategy(config: *mut cm_config, strategy
 /// `include`: 0 for no, anything else for yes.
 /// Returns `CM_OK` or `CM_ERR_NULL_ARGUMENT`.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_environment(config: *mut cm_config, include: i32) -> cm_status {
     guard::status(|| {
-        // SAFETY: by this function's contract.
+        // SAFETY: NULL or valid, by the C API's contract.
         let config = unsafe { args::exclusive("config", config)? };
         config.inner.set_environment(include != 0);
         Ok(())
@@ -212,25 +190,23 @@ pub unsafe extern "C" fn cm_config_set_environment(config: *mut cm_config, inclu
 /// `sanitize`: 0 for no, anything else for yes.
 /// Returns `CM_OK` or `CM_ERR_NULL_ARGUMENT`.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_sanitize_stacks(config: *mut cm_config, sanitize: i32) -> cm_status {
     guard::status(|| {
-        // SAFETY: by this function's contract.
+        // SAFETY: NULL or valid, by the C API's contract.
         let config = unsafe { args::exclusive("config", config)? };
         config.inner.set_sanitized_stacks(sanitize != 0);
         Ok(())
     })
 }
 
-/// A function of the program that is called in the crashing thread, by the signal handler, before the crash is reported.
-/// It may call what signal-safety(7) lists and nothing else: no `cm_*` function, no allocation, no lock, no printf. The
-/// heap may be corrupt. It runs on the alternate signal stack, of which it may use 16 KiB, and the time it takes is added
-/// to the time the crash takes.
+/// A function of the program that the signal handler calls in the crashing thread, before it reports the crash. It may
+/// call what signal-safety(7) lists and nothing else: no `cm_*` function, no allocation, no lock, no printf. The heap may
+/// be corrupt. It runs on the alternate signal stack, of which it may use 16 KiB, and the time it takes is added to the
+/// time the crash takes.
 ///
-/// `signal`; `siginfo`: the `siginfo_t`; `context`: the `ucontext_t`; `user_data`: what was given with the function.
+/// `signal`: its number. `siginfo`: the `siginfo_t`. `context`: the `ucontext_t`. `user_data`: what was given with the
+/// function.
 /// Returns 0 for the crash to be reported, anything else for no report. The process ends either way.
 pub type cm_crash_callback = Option<
     unsafe extern "C" fn(signal: i32, siginfo: *const c_void, context: *const c_void, user_data: *mut c_void) -> i32,
@@ -238,12 +214,10 @@ pub type cm_crash_callback = Option<
 
 /// Sets a function to be called at a crash, before the report; see `cm_crash_callback`. Default: none.
 ///
-/// `callback`: NULL for none; stays callable as long as the process lives. `user_data`: passed on to it, never looked at.
+/// `callback`: NULL for none; it must stay callable as long as the process lives. `user_data`: passed on to it, never
+/// looked at.
 /// Returns `CM_OK` or `CM_ERR_NULL_ARGUMENT`.
 /// Threads: any, not two at once for one configuration. Signal handlers: no. Before `cm_install`: yes.
-///
-/// # Safety
-/// `config` is NULL or live, and `callback` keeps to the contract above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_crash_callback(
     config: *mut cm_config,
@@ -251,9 +225,9 @@ pub unsafe extern "C" fn cm_config_set_crash_callback(
     user_data: *mut c_void,
 ) -> cm_status {
     guard::status(|| {
-        // SAFETY: by this function's contract.
+        // SAFETY: NULL or valid, by the C API's contract.
         let config = unsafe { args::exclusive("config", config)? };
-        // SAFETY: the same.
+        // SAFETY: the program has promised that it may be called in a signal handler.
         config.inner.set_crash_callback(callback.map(|function| unsafe { CrashCallback::new(function, user_data) }));
         Ok(())
     })

@@ -1,4 +1,4 @@
-//! The program's log, and what single threads are at.
+//! What a program keeps in the page that it shares with its monitor. A signal handler may call every function here.
 
 use std::ffi::{c_char, c_void};
 
@@ -6,53 +6,126 @@ use super::{args, guard};
 use crate::install;
 use crate::status::cm_status;
 
-/// For `cm_log`: something failed.
-pub const CM_LOG_ERROR: i32 = 1;
-/// For `cm_log`: something is not as it should be.
-pub const CM_LOG_WARNING: i32 = 2;
-/// For `cm_log`: something has happened.
-pub const CM_LOG_INFO: i32 = 3;
-/// For `cm_log`: something that helps to find defects.
-pub const CM_LOG_DEBUG: i32 = 4;
-
-/// Adds a line to the log that dumps hold, also called breadcrumbs: a ring with the last lines of the process, 64 KiB by
-/// default (`cm_config_set_log_bytes`). They are in every later dump as the annotation "log", and in its record with time,
-/// level and thread; also in the record of a process that was killed.
+/// Sets an annotation: a key and a value that every later dump of this process holds, in the stream that Crashpad
+/// writes (shown by minidump-stackwalk and Sentry), and its record too. The same key again replaces the value.
 ///
-/// `level`: `CM_LOG_ERROR` to `CM_LOG_DEBUG`. `text`: the line, any bytes, without a line's end; shown as UTF-8; what is
-/// over 1024 bytes is cut. `length`: its length in bytes; 0 for an empty line.
-/// Returns `CM_OK`, `CM_ERR_NULL_ARGUMENT` (`text` is NULL and `length` is not 0), `CM_ERR_INVALID_ARGUMENT` (the level), or
-/// `CM_ERR_SYSTEM` (no memory could be mapped). Costs some 0.1 microseconds and no system call but for the thread's id.
-/// Threads: any. Signal handlers: yes; a line that two writers get in each other's way for is dropped. Before
-/// `cm_install`: yes.
-///
-/// # Safety
-/// `text` is NULL or points to `length` bytes.
+/// `key`: 1 to 256 bytes of UTF-8. `value`: up to 20480 bytes of UTF-8; NULL removes the annotation, which need not be
+/// there. Both are copied. There can be 64 annotations.
+/// Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_LIMIT` or `CM_ERR_SYSTEM` (no memory could be
+/// mapped), and then nothing has changed. Costs some 0.1 microseconds and no system call.
+/// Threads: any. Signal handlers: yes. Before `cm_install`: yes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_log(level: i32, text: *const c_char, length: usize) -> cm_status {
+pub unsafe extern "C" fn cm_set_annotation(key: *const c_char, value: *const c_char) -> cm_status {
     guard::signal_safe(|| {
-        // SAFETY: that many bytes or NULL, by this function's contract.
-        let text = unsafe { args::bytes(text.cast::<c_void>(), length, c"text is NULL: give a pointer")? };
-        install::add_log_line(level, text)
+        // SAFETY: NULL or NUL-terminated, by the C API's contract.
+        let (key, value) = unsafe { (args::key(key)?, args::value(value)?) };
+        install::set_annotation(key, value)
     })
 }
 
-/// Sets an annotation of the calling thread: what it is at, such as the request that it serves. Later dumps hold it as the
-/// annotation "thread.<thread id>.<key>", records under "thread_annotations". It ends with the thread.
+/// Does what `cm_set_annotation` does, for texts with lengths, which may hold NUL bytes and need not end with one.
+///
+/// `key`, `key_length`: 1 to 256 bytes of UTF-8. `value`, `value_length`: 0 to 20480 bytes of UTF-8; NULL with 0 removes
+/// the annotation. Both are copied.
+/// Returns what `cm_set_annotation` returns; `CM_ERR_NULL_ARGUMENT` also for a NULL value with another length.
+/// Threads: any. Signal handlers: yes. Before `cm_install`: yes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_set_annotation_n(
+    key: *const c_char,
+    key_length: usize,
+    value: *const c_char,
+    value_length: usize,
+) -> cm_status {
+    guard::signal_safe(|| {
+        // SAFETY: NULL or so many bytes, by the C API's contract.
+        let (key, value) = unsafe { (args::key_n(key, key_length)?, args::value_n(value, value_length)?) };
+        install::set_annotation(key, value)
+    })
+}
+
+/// Sets an annotation of the calling thread, such as the request that it serves. Later dumps hold it as the annotation
+/// "thread.<thread id>.<key>", and records under "thread_annotations". It ends with the thread.
 ///
 /// `key`: 1 to 64 bytes of UTF-8. `value`: up to 512 bytes of UTF-8; NULL removes the annotation, which need not be there.
 /// Both are copied. There can be 256 of all threads together.
 /// Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_LIMIT` or `CM_ERR_SYSTEM` (no memory could be
 /// mapped), and then nothing has changed. Costs some 0.2 microseconds and no system call but for the thread's id.
 /// Threads: any, for itself. Signal handlers: yes. Before `cm_install`: yes.
-///
-/// # Safety
-/// `key` is NULL or NUL-terminated, `value` too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_set_thread_annotation(key: *const c_char, value: *const c_char) -> cm_status {
     guard::signal_safe(|| {
-        // SAFETY: NUL-terminated or NULL, by this function's contract.
+        // SAFETY: NULL or NUL-terminated, by the C API's contract.
         let (key, value) = unsafe { (args::key(key)?, args::value(value)?) };
         install::set_thread_annotation(key, value)
     })
+}
+
+/// Does what `cm_set_thread_annotation` does, for texts with lengths, which may hold NUL bytes and need not end with one.
+///
+/// `key`, `key_length`: 1 to 64 bytes of UTF-8. `value`, `value_length`: 0 to 512 bytes of UTF-8; NULL with 0 removes the
+/// annotation. Both are copied.
+/// Returns what `cm_set_thread_annotation` returns; `CM_ERR_NULL_ARGUMENT` also for a NULL value with another length.
+/// Threads: any, for itself. Signal handlers: yes. Before `cm_install`: yes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_set_thread_annotation_n(
+    key: *const c_char,
+    key_length: usize,
+    value: *const c_char,
+    value_length: usize,
+) -> cm_status {
+    guard::signal_safe(|| {
+        // SAFETY: NULL or so many bytes, by the C API's contract.
+        let (key, value) = unsafe { (args::key_n(key, key_length)?, args::value_n(value, value_length)?) };
+        install::set_thread_annotation(key, value)
+    })
+}
+
+/// Adds a line to the process's log (breadcrumbs): a ring of its last lines, 64 KiB by default
+/// (`cm_config_set_log_bytes`). Every later dump holds the lines as the annotation "log", and its record with time, level
+/// and thread. The record of a process that was killed holds them too.
+///
+/// `level`: `CM_LOG_ERROR` to `CM_LOG_DEBUG`. `text`, `length`: the line without its end, any bytes, shown as UTF-8; what is
+/// over 1024 bytes is cut. `text` may be NULL where `length` is 0.
+/// Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT` (the level), or `CM_ERR_SYSTEM` (no memory could be
+/// mapped). Costs some 0.2 microseconds and no system call but for the thread's id.
+/// Threads: any. Signal handlers: yes; where two writers meet in one place of a full ring, one line is dropped.
+/// Before `cm_install`: yes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_log(level: u32, text: *const c_char, length: usize) -> cm_status {
+    guard::signal_safe(|| {
+        // SAFETY: NULL or so many bytes, by the C API's contract.
+        let text = unsafe { args::log_text(text, length)? };
+        install::add_log_line(level, text)
+    })
+}
+
+/// Adds a range of memory to every later dump of this process, as it is when the dump is written. It is not read now; what
+/// cannot be read then is noted in the dump.
+///
+/// `start`: its address. `length`: 1 to 1048576 bytes. There can be 64 ranges; the same start again replaces the length.
+/// Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_LIMIT` or `CM_ERR_SYSTEM` (no memory could be
+/// mapped), and then nothing has changed. Costs some 0.1 microseconds and no system call.
+/// Threads: any. Signal handlers: yes. Before `cm_install`: yes.
+#[unsafe(no_mangle)]
+pub extern "C" fn cm_add_memory(start: *const c_void, length: usize) -> cm_status {
+    guard::signal_safe(|| install::add_memory(start.addr(), length))
+}
+
+/// Removes a range that `cm_add_memory` has added. To be called before the memory is freed or used for something else.
+///
+/// `start`: the address given there.
+/// Returns `CM_OK`, `CM_ERR_INVALID_ARGUMENT` (nothing was added at this address) or `CM_ERR_SYSTEM`.
+/// Threads: any. Signal handlers: yes. Before `cm_install`: yes.
+#[unsafe(no_mangle)]
+pub extern "C" fn cm_remove_memory(start: *const c_void) -> cm_status {
+    guard::signal_safe(|| install::remove_memory(start.addr()))
+}
+
+/// Gives the sign of life that `cm_heartbeat_start` has promised. Costs some 10 nanoseconds and no system call.
+///
+/// Returns `CM_OK`, `CM_ERR_INVALID_ARGUMENT` (nothing was promised) or `CM_ERR_SYSTEM`.
+/// Threads: any. Signal handlers: yes. Before `cm_install`: no.
+#[unsafe(no_mangle)]
+pub extern "C" fn cm_heartbeat() -> cm_status {
+    guard::signal_safe(install::heartbeat)
 }

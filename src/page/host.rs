@@ -129,7 +129,7 @@ pub(crate) fn remove_memory(start: usize) -> Result<()> {
 }
 
 /// Adds a line to the log; what is over the limit is cut, where UTF-8 allows.
-pub(crate) fn add_log_line(level: i32, text: &[u8]) -> Result<()> {
+pub(crate) fn add_log_line(level: u32, text: &[u8]) -> Result<()> {
     let level = Level::from_number(level).ok_or(invalid(
         c"the level of the log line is unknown: give CM_LOG_ERROR (1), WARNING (2), INFO (3) or DEBUG (4)",
     ))?;

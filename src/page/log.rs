@@ -21,8 +21,8 @@ pub(crate) enum Level {
 impl Level {
     pub(crate) const ALL: [Self; 4] = [Self::Error, Self::Warning, Self::Info, Self::Debug];
 
-    pub(crate) fn from_number(number: i32) -> Option<Self> {
-        Self::ALL.into_iter().find(|level| *level as i32 == number)
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| *level as u32 == number)
     }
 
     pub(crate) fn name(self) -> &'static str {

@@ -6,6 +6,7 @@
 //!
 //! All calls go through rustix, which makes system calls itself: no errno, no cancellation point, no allocation.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -118,26 +119,36 @@ const READ_WRITE: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
 /// New memory for a page, all zero: of a memfd that can neither grow nor shrink, or, where none can be had, of this process
 /// alone.
-fn map() -> Result<(*mut Page, Option<OwnedFd>), Errno> {
+fn map() -> Result<(*mut Page, Option<Memfd>), Errno> {
     let memfd = sealed_memfd().ok();
     // SAFETY: a new mapping at an address of the kernel's choice.
     let memory = unsafe {
         match &memfd {
-            Some(memfd) => rustix::mm::mmap(ptr::null_mut(), PAGE_BYTES, READ_WRITE, MapFlags::SHARED, memfd, 0)?,
+            Some(memfd) => rustix::mm::mmap(ptr::null_mut(), PAGE_BYTES, READ_WRITE, MapFlags::SHARED, &*memfd.0, 0)?,
             None => rustix::mm::mmap_anonymous(ptr::null_mut(), PAGE_BYTES, READ_WRITE, MapFlags::PRIVATE)?,
         }
     };
     Ok((memory.cast(), memfd))
 }
 
-fn sealed_memfd() -> Result<OwnedFd, Errno> {
+/// Closed by a system call of ours: the one of std is a thread cancellation point (pthreads(7)).
+struct Memfd(ManuallyDrop<OwnedFd>);
+
+impl Drop for Memfd {
+    fn drop(&mut self) {
+        close(self.0.as_raw_fd());
+    }
+}
+
+fn sealed_memfd() -> Result<Memfd, Errno> {
     // A file above this limit would cost the host a SIGXFSZ (setrlimit(2), RLIMIT_FSIZE).
     if rustix::process::getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < PAGE_BYTES as u64) {
         return Err(Errno::FBIG);
     }
     let memfd = rustix::fs::memfd_create(c"crash-monitor", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    rustix::fs::ftruncate(&memfd, PAGE_BYTES as u64)?;
-    rustix::fs::fcntl_add_seals(&memfd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    let memfd = Memfd(ManuallyDrop::new(memfd));
+    rustix::fs::ftruncate(&*memfd.0, PAGE_BYTES as u64)?;
+    rustix::fs::fcntl_add_seals(&*memfd.0, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     Ok(memfd)
 }
 
@@ -169,7 +180,7 @@ fn make_own_copy(page: &Page, owner: &AtomicU32) -> bool {
             let before = descriptor().map(|fd| fd.as_raw_fd());
             DESCRIPTOR.store(-1, Ordering::Release);
             // The parent's, which this process has inherited.
-            before.into_iter().for_each(raw_close);
+            before.into_iter().for_each(close);
             memfd.into_iter().for_each(keep);
             owner.store(OURS, Ordering::Release);
             true
@@ -181,18 +192,21 @@ fn make_own_copy(page: &Page, owner: &AtomicU32) -> bool {
     }
 }
 
-fn raw_close(fd: RawFd) {
+fn close(fd: RawFd) {
     // SAFETY: ours, and not used again.
     unsafe { rustix::io::close(fd) };
 }
 
 /// Keeps the memfd open, out of the host's way.
-fn keep(memfd: OwnedFd) {
-    let Ok(stat) = rustix::fs::fstat(&memfd) else { return };
+fn keep(memfd: Memfd) {
+    let Ok(stat) = rustix::fs::fstat(&*memfd.0) else { return };
     // Where the limit of open files is lower, it stays where it is.
-    let memfd = rustix::io::fcntl_dupfd_cloexec(&memfd, DESCRIPTOR_MIN).unwrap_or(memfd);
+    let fd = match rustix::io::fcntl_dupfd_cloexec(&*memfd.0, DESCRIPTOR_MIN) {
+        Ok(moved) => moved.into_raw_fd(),
+        Err(_) => ManuallyDrop::new(memfd).0.as_raw_fd(),
+    };
     INODE.store(stat.st_ino, Ordering::Release);
-    DESCRIPTOR.store(memfd.into_raw_fd(), Ordering::Release);
+    DESCRIPTOR.store(fd, Ordering::Release);
 }
 
 /// Copies everything but the heartbeat, which was the parent's promise.

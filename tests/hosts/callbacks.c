@@ -1,18 +1,40 @@
 /* A C host that is its own monitor and has a callback for everything. Usage: callbacks DUMP_DIR KIND */
 #include "crash.h"
 
-static void on_dump(const char *dump, const char *record, void *user_data) {
+static const char *or_none(const char *text) { return text ? text : "-"; }
+
+static void on_report(const cm_report *report, void *user_data) {
+    const char *record = cm_report_record_path(report), *text;
     char path[4096];
-    snprintf(path, sizeof path, "%s.seen", record ? record : dump);
+    /* minidumper's server writes no record. */
+    snprintf(path, sizeof path, "%s.seen", record ? record : cm_report_dump_path(report));
     FILE *file = fopen(path, "w");
-    fprintf(file, "%s\n%s\n%s\n", (const char *)user_data, dump ? dump : "-", record ? record : "-");
+    fprintf(file, "%s\nversion %u\nkind %d\n", (const char *)user_data, cm_report_version(report), cm_report_kind(report));
+    fprintf(file, "dump %s\nrecord %s\n", or_none(cm_report_dump_path(report)), or_none(record));
+    fprintf(file, "app %s\npid %u\nthread %u\n", cm_report_app_name(report), cm_report_pid(report),
+            cm_report_thread_id(report));
+    fprintf(file, "signal %d\nexit %d\n", cm_report_signal(report), cm_report_exit_status(report));
+    fprintf(file, "reason %s\n", or_none(cm_report_reason(report)));
+    for (size_t i = 0; (text = cm_report_annotation_key(report, i)) != NULL; i++)
+        fprintf(file, "annotation %s=%s\n", text, cm_report_annotation(report, text));
+    for (size_t i = 0; (text = cm_report_attachment_path(report, i)) != NULL; i++)
+        fprintf(file, "attachment %s\n", text);
+    fprintf(file, "unknown %s\n", or_none(cm_report_annotation(report, "unknown")));
+    fprintf(file, "null %d\n", cm_report_annotation(report, NULL) == NULL && cm_report_dump_path(NULL) == NULL &&
+                                    cm_report_app_name(NULL) == NULL && cm_report_kind(NULL) == 0);
     fclose(file);
+}
+
+/* A function that was replaced, or removed, is not called: it would end the process that writes the dump. */
+static void replaced(const cm_report *report, void *user_data) {
+    (void)report, (void)user_data;
+    abort();
 }
 
 static volatile int lines;
 static void on_log(uint32_t level, const char *message, void *user_data) {
     (void)user_data;
-    if (level >= 1 && level <= 3 && strlen(message) > 0)
+    if (level >= CM_LOG_ERROR && level <= CM_LOG_INFO && strlen(message) > 0)
         lines++;
 }
 
@@ -42,18 +64,31 @@ NOINLINE static void crash_with(volatile const char *secret) {
     *(volatile int *)0xdead000 = on_stack[1];
 }
 
+/* The monitor's command line is the host's with other arguments: an environment variable does not reach it. */
+static int is_in_monitors_path(char **argv, const char *word) {
+    while (*argv)
+        if (strstr(*argv++, word))
+            return 1;
+    return 0;
+}
+
 int main(int argc, char **argv) {
-    check(cm_set_dump_callback(on_dump, "told so"));
+    check(cm_set_report_callback(replaced, NULL));
+    check(cm_set_report_callback(on_report, "told so"));
     check(cm_set_log_callback(on_log, NULL));
-    if (cm_set_dump_callback(on_dump, NULL) != CM_ERR_INVALID_ARGUMENT || cm_set_log_callback(NULL, NULL) != CM_ERR_NULL_ARGUMENT)
-        return 6;
+    int unset = is_in_monitors_path(argv, "/unset");
+    if (unset) {
+        check(cm_set_report_callback(NULL, NULL));
+        check(cm_set_log_callback(NULL, NULL));
+    }
     cm_status status = cm_run_monitor();
     if (status != CM_NOT_A_MONITOR)
-        return status == CM_OK && lines > 0 ? 0 : 1;
+        return status == CM_OK && (lines > 0) != unset ? 0 : 1;
     if (argc < 3)
         return 2;
     const char *kind = argv[2];
-    cm_config *config = cm_config_new(argv[1], NULL);
+    cm_config *config;
+    check(cm_config_new(argv[1], NULL, &config));
     if (!strcmp(kind, "veto"))
         check(cm_config_set_crash_callback(config, on_crash, "called to veto\n"));
     else if (!strcmp(kind, "callback"))
@@ -69,5 +104,14 @@ int main(int argc, char **argv) {
     ready();
     if (!strcmp(kind, "killed"))
         raise(SIGKILL);
+    if (!strcmp(kind, "exits"))
+        _exit(7);
+    if (!strcmp(kind, "everything")) {
+        check(cm_set_annotation("colour", "red"));
+        check(cm_set_annotation_n("a\0b", 3, "c\0d", 3));
+        check(cm_attach_file(argv[0]));
+        check(cm_dump_now("on purpose", NULL));
+        return 0;
+    }
     crash_with("correct-horse-battery-staple and sixty-three bytes of secret...");
 }

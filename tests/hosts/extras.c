@@ -36,6 +36,9 @@ static void break_limits(void) {
     printf("too many: %d\n", last);
     printf("empty key: %d\n", cm_set_annotation("", "v"));
     printf("not UTF-8: %d\n", cm_set_annotation("k", "\xff"));
+    printf("empty key of a length: %d\n", cm_set_annotation_n("k", 0, "v", 1));
+    printf("not UTF-8 within a length: %d\n", cm_set_annotation_n("k", 1, "\xc3\xa4", 1));
+    printf("absurd length: %d\n", cm_set_annotation_n("k", 1, "v", SIZE_MAX));
     printf("no memory: %d\n", cm_add_memory(treasure, 0));
     printf("much memory: %d\n", cm_add_memory(treasure, 1024 * 1024 + 1));
     printf("unknown memory: %d\n", cm_remove_memory(treasure));
@@ -58,6 +61,11 @@ int main(int argc, char **argv) {
         check(cm_set_annotation("gone", "soon"));
         check(cm_set_annotation("gone", NULL));
         check(cm_set_annotation("naïve", "ünïcode"));
+        check(cm_set_annotation_n("not its end", 3, "neither this", 7));
+        check(cm_set_annotation_n("nul\0key", 7, "nul\0value", 9));
+        check(cm_set_annotation_n("empty", 5, "", 0));
+        check(cm_set_annotation_n("left", 4, "out", 3));
+        check(cm_set_annotation_n("left", 4, NULL, 0));
     } else if (!strcmp(kind, "attach")) {
         check(cm_attach_file(argument));
         check(cm_attach_file("/nonexistent/file"));
@@ -74,12 +82,22 @@ int main(int argc, char **argv) {
         pthread_t thread;
         pthread_create(&thread, NULL, runner, NULL);
         for (int i = 0; i < 3; i++) {
-            check(cm_dump_now("stock-taking"));
+            const char *path = NULL;
+            check(cm_dump_now("stock-taking", &path));
+            say("dump %d %s", i, path);
             long before = laps;
             while (laps == before)
                 ;
         }
-        printf("status of a long reason %d\n", cm_dump_now(memset(calloc(1, 2000), 'r', 1999)));
+        const char *path = "as it was";
+        say("status of a long reason %d", cm_dump_now(memset(calloc(1, 2000), 'r', 1999), &path));
+        say("path of a failure %s", path);
+    } else if (!strcmp(kind, "dump-now-n")) {
+        const char *path = NULL;
+        check(cm_dump_now_n("with\0NUL and more", 8, &path));
+        check(cm_dump_now_n(NULL, 0, NULL));
+        say("dump %s", path);
+        return 0;
     } else if (!strcmp(kind, "hang")) {
         check(cm_heartbeat_start(100));
         for (int i = 0; i < 5; i++)

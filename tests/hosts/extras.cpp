@@ -40,9 +40,16 @@ static void own_handler() {
 }
 
 int main(int argc, char **argv) {
-    crash_monitor::on_dump([](const std::string &dump, const std::string &record) {
-        std::ofstream(record + ".seen") << dump << '\n' << record << '\n';
+    crash_monitor::on_report([](const crash_monitor::report &) { std::abort(); }); // Is replaced.
+    crash_monitor::on_report([](const crash_monitor::report &report) {
+        std::ofstream seen(report.record_path() + ".seen");
+        seen << report.dump_path() << '\n' << report.record_path() << '\n';
+        seen << static_cast<int>(report.kind()) << ' ' << report.app_name() << ' ' << report.pid() << ' ' << report.thread_id();
+        seen << ' ' << report.signal() << ' ' << report.exit_status() << ' ' << report.reason() << '\n';
+        for (const auto &annotation : report.annotations()) seen << annotation.first << '=' << annotation.second << '\n';
+        for (const std::string &path : report.attachment_paths()) seen << path << '\n';
     });
+    crash_monitor::on_log(nullptr);
     // The monitor's command line names the directory, as ours does.
     const std::string said_to = std::string(argc > 3 && argv[2] == std::string("--dump-dir") ? argv[3] : "") + ".said";
     crash_monitor::on_log([said_to](std::uint32_t level, const std::string &line) {
@@ -60,7 +67,6 @@ int main(int argc, char **argv) {
     crash_monitor::set_annotation("gone", "soon");
     crash_monitor::remove_annotation("gone");
     refused("empty key", [] { crash_monitor::set_annotation("", ""); });
-    refused("second callback", [] { crash_monitor::on_dump([](const std::string &, const std::string &) {}); });
     refused("negative time", [] { crash_monitor::heartbeat_start(std::chrono::milliseconds(-1)); });
     crash_monitor::attach_file(directory + ".log");
     crash_monitor::heartbeat_start(std::chrono::minutes(1));
@@ -73,7 +79,8 @@ int main(int argc, char **argv) {
     std::printf("armed %d\nready %d %ld\n", crash_monitor::is_armed(), static_cast<int>(getpid()), syscall(SYS_gettid));
     std::fflush(stdout);
     if (kind == "dump") {
-        crash_monitor::dump_now("stock-taking");
+        crash_monitor::set_annotation(std::string("n\0l", 3), std::string("o\0e", 3));
+        std::printf("dumped %s\n", crash_monitor::dump_now("stock-taking").c_str());
         return 0;
     }
     if (kind == "exception") throw shop::sold_out("no more apples");

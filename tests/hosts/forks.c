@@ -157,7 +157,8 @@ static int is_reporting(void) {
 /* A child of a process one of whose threads is reporting already: it inherits whatever is locked for that. */
 static void fork_amid_a_report(void) {
     pthread_t thread;
-    cm_config *config = cm_config_new(dump_dir, NULL);
+    cm_config *config;
+    check(cm_config_new(dump_dir, NULL, &config));
     check(cm_config_set_deadline_ms(config, 5000));
     check(cm_install_with(config));
     cm_config_free(config);

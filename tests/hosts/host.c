@@ -78,9 +78,8 @@ int main(int argc, char **argv) {
     }
     if (!strcmp(kind, "config")) {
         /* The smallest deadline, a name and a log. */
-        cm_config *config = cm_config_new(dump_dir, socket_path);
-        if (!config)
-            check(CM_ERR_SYSTEM);
+        cm_config *config;
+        check(cm_config_new(dump_dir, socket_path, &config));
         check(cm_config_set_app_name(config, "my-app"));
         check(cm_config_set_deadline_ms(config, argc > 5 ? (uint32_t)atoi(argv[5]) : 300));
         if (argc > 6)
@@ -93,9 +92,10 @@ int main(int argc, char **argv) {
     }
     if (!strcmp(kind, "keep")) {
         /* So many dumps, so many bytes. */
-        cm_config *config = cm_config_new(dump_dir, socket_path);
-        if (!config || argc < 6)
+        if (argc < 6)
             return 2;
+        cm_config *config;
+        check(cm_config_new(dump_dir, socket_path, &config));
         check(cm_config_set_retention(config, (uint32_t)atoi(argv[4]), strtoull(argv[5], NULL, 10)));
         check(cm_install_with(config));
         cm_config_free(config);

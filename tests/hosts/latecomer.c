@@ -56,7 +56,8 @@ int main(int argc, char **argv) {
     if (argc < 5)
         return 2;
     does = argv[3];
-    cm_config *config = cm_config_new(argv[1], NULL);
+    cm_config *config;
+    check(cm_config_new(argv[1], NULL, &config));
     for (char *const *volatile step = argv + 4; *step; step++) {
         if (!strcmp(*step, "previous-first"))
             check(cm_config_set_strategy(config, CM_STRATEGY_PREVIOUS_FIRST));

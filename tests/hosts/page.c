@@ -97,7 +97,8 @@ static void fork_and_crash(const char *kind) {
 }
 
 static void small_log(const char *directory) {
-    cm_config *config = cm_config_new(directory, NULL);
+    cm_config *config;
+    check(cm_config_new(directory, NULL, &config));
     check(cm_config_set_log_bytes(config, 4096));
     check(cm_install_with(config));
     cm_config_free(config);

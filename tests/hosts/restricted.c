@@ -23,7 +23,8 @@ static void limit(int resource, int value) {
 static void install(void) {
     char log[4096];
     snprintf(log, sizeof log, "%s/monitor.log", dump_dir);
-    cm_config *config = cm_config_new(dump_dir, NULL);
+    cm_config *config;
+    check(cm_config_new(dump_dir, NULL, &config));
     check(cm_config_set_monitor_log(config, log));
     check(cm_install_with(config));
     cm_config_free(config);
@@ -157,7 +158,7 @@ int main(int argc, char **argv) {
         install();
         start_threads(1, idle);
         check(cm_attach_file("/proc/self/exe"));
-        check(cm_dump_now("alive"));
+        check(cm_dump_now("alive", NULL));
     } else if (!strcmp(kind, "descriptors")) {
         limit(RLIMIT_NOFILE, argument);
         install();

@@ -113,7 +113,8 @@ int main(int argc, char **argv) {
     else
         set_handler(nested, SA_NODEFER);
 
-    cm_config *config = cm_config_new(argv[1], NULL);
+    cm_config *config;
+    check(cm_config_new(argv[1], NULL, &config));
     if (!strcmp(argv[4], "code"))
         check(cm_add_runtime_code((void *)load, load_end));
     else

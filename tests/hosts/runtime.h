@@ -20,7 +20,8 @@ static void install_behind_runtime(const char *dump_dir) {
         counted.sa_sigaction = count;
         sigaction(SIGSEGV, &counted, NULL);
     }
-    cm_config *config = cm_config_new(dump_dir, NULL);
+    cm_config *config;
+    check(cm_config_new(dump_dir, NULL, &config));
     check(cm_config_set_strategy(config, CM_STRATEGY_PREVIOUS_FIRST));
     check(cm_install_with(config));
     cm_config_free(config);

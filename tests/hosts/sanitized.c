@@ -28,7 +28,8 @@ int main(int argc, char **argv) {
         use(argv[1]);
     if (!strcmp(kind, "uninstalled"))
         return 0;
-    cm_config *config = cm_config_new(argv[1], NULL);
+    cm_config *config;
+    check(cm_config_new(argv[1], NULL, &config));
     check(cm_config_set_app_name(config, "sanitized"));
     check(cm_install_with(config));
     cm_config_free(config);

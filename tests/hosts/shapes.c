@@ -99,7 +99,8 @@ int main(int argc, char **argv) {
         return 2;
     const char *kind = argv[3];
     const size_t stack = 1 << 20;
-    cm_config *config = cm_config_new(argv[1], NULL);
+    cm_config *config;
+    check(cm_config_new(argv[1], NULL, &config));
     if (!config)
         return 2;
     if (!strcmp(kind, "unstoppable"))

@@ -1,5 +1,5 @@
 /* A C host that is its own monitor, and asks for a dump while one of its threads cannot be stopped: it is in vfork(2) until its
- * child ends. The dump callback ends when the host says so. Usage: vforks DUMP_DIR */
+ * child ends. The report callback ends when the host says so. Usage: vforks DUMP_DIR */
 #include "crash.h"
 
 static int begin_of_child[2], end_of_child[2];
@@ -11,8 +11,9 @@ static void in_directory_of(const char *path, const char *name, char *out, size_
     snprintf(out, size, "%.*s/%s", length, path, name);
 }
 
-static void on_dump(const char *dump, const char *record, void *user_data) {
-    (void)dump, (void)user_data;
+static void on_report(const cm_report *report, void *user_data) {
+    (void)user_data;
+    const char *record = cm_report_record_path(report);
     char enough[4096];
     in_directory_of(record, "enough", enough, sizeof enough);
     for (int i = 0; i < 2000 && access(enough, F_OK) != 0; i++)
@@ -34,7 +35,7 @@ static void *wait_for_child(void *argument) {
 }
 
 int main(int argc, char **argv) {
-    check(cm_set_dump_callback(on_dump, NULL));
+    check(cm_set_report_callback(on_report, NULL));
     cm_status status = cm_run_monitor();
     if (status != CM_NOT_A_MONITOR)
         return status == CM_OK ? 0 : 1;
@@ -46,7 +47,7 @@ int main(int argc, char **argv) {
     char path[4096], byte;
     if (read(begin_of_child[0], &byte, 1) != 1)
         return 5;
-    check(cm_dump_now("a thread is in vfork"));
+    check(cm_dump_now("a thread is in vfork", NULL));
     if (write(end_of_child[1], "", 1) != 1)
         return 4;
     pthread_join(thread, NULL);

@@ -22,10 +22,13 @@ from ._install import Strategy, install, is_armed, thread_init, uninstall
 from ._library import __version__, version
 from ._memory import add_memory, remove_memory
 from ._monitor import run_monitor
+from ._report import Report, ReportKind
 
 __all__ = [
     "Annotations",
     "CrashMonitorError",
+    "Report",
+    "ReportKind",
     "Strategy",
     "StrOrBytesPath",
     "__version__",

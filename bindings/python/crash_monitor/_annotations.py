@@ -30,7 +30,7 @@ class Annotations(MutableMapping[str, str]):
     def __setitem__(self, key: str, value: str) -> None:
         c_key, c_value = _arguments.text(key), _arguments.text(value)
         with self._lock:
-            status = lib.cm_set_annotation(c_key, c_value)
+            status = lib.cm_set_annotation_n(c_key, len(c_key), c_value, len(c_value))
             if not is_refusal(status):
                 self._kept[key] = value
             check(status)
@@ -38,7 +38,8 @@ class Annotations(MutableMapping[str, str]):
     def __delitem__(self, key: str) -> None:
         with self._lock:
             self._kept[key]  # Raises KeyError.
-            status = lib.cm_set_annotation(_arguments.text(key), None)
+            c_key = _arguments.text(key)
+            status = lib.cm_set_annotation_n(c_key, len(c_key), None, 0)
             if not is_refusal(status):
                 del self._kept[key]
             check(status)

@@ -19,9 +19,10 @@ def path(value: StrOrBytesPath) -> bytes:
 
 
 def text(value: str) -> bytes:
+    """For functions that take a length: it may hold NUL."""
     if not isinstance(value, str):
         raise TypeError(f"expected str, not {type(value).__name__}")
-    return _without_nul(value.encode())
+    return value.encode()
 
 
 def unsigned(value: int, bits: int) -> int:

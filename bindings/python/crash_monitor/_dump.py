@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+from pathlib import Path
+
 from . import _arguments, _lock, _tracebacks
 from ._arguments import StrOrBytesPath
 from ._error import check
 from ._library import lib
 
 
-def dump_now(reason: str = "") -> None:
+def dump_now(reason: str = "") -> Path:
     """Has the monitor write a dump of this process as it is, which then goes on.
 
     reason: up to 1024 bytes of UTF-8 for the record.
 
-    Returns when the dump is in the dump directory. With it come the tracebacks of all threads, as
+    Returns the dump's path when the dump is in the dump directory. With it come the tracebacks of all threads, as
     `<dump's name>.python-traceback.txt`, if `install` was told so. All threads stop for milliseconds; the dump shows
     the calling one first. Raises CrashMonitorError: "CM_ERR_NOT_INSTALLED", "CM_ERR_LIMIT", "CM_ERR_DUMP",
     "CM_ERR_TIMEOUT", or, where the monitor has gone and no other can be had, what `install` raises. May be called by
     any thread; calls wait for each other.
     """
-    dumper.dump(_arguments.text(reason))
+    return dumper.dump(_arguments.text(reason))
 
 
 class Dumper:
@@ -29,16 +33,21 @@ class Dumper:
         self.with_tracebacks = False
         self.lock = _lock.make()
 
-    def dump(self, reason: bytes, above_tracebacks: bytes = b"") -> None:
+    def dump(self, reason: bytes, above_tracebacks: bytes = b"") -> Path:
         with self.lock:
             if not self.with_tracebacks or _tracebacks.file.open() is None:
-                check(lib.cm_dump_now(reason))
-                return
+                return _dump(reason)
             try:
                 _tracebacks.file.write(above_tracebacks)
-                check(lib.cm_dump_now(reason))
+                return _dump(reason)
             finally:
                 _tracebacks.file.clear()
+
+
+def _dump(reason: bytes) -> Path:
+    path = ctypes.c_char_p()
+    check(lib.cm_dump_now_n(reason, len(reason), ctypes.byref(path)))
+    return Path(os.fsdecode(path.value or b""))
 
 
 dumper = Dumper()

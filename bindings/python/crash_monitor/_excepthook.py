@@ -102,8 +102,8 @@ def _text(value: Any) -> str:
 
 
 def _cut(text: str, length: int) -> str:
-    """What the library takes of a text: UTF-8 without NUL, not longer than so many bytes."""
-    encoded = text.replace("\0", "\\0").encode(errors="backslashreplace")
+    """What the library takes of a text: UTF-8, not longer than so many bytes."""
+    encoded = text.encode(errors="backslashreplace")
     return encoded[:length].decode(errors="ignore")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import enum
 import os
 import warnings
@@ -24,7 +25,7 @@ from ._arguments import StrOrBytesPath
 from ._crash_callback import CFunction
 from ._dump import dumper
 from ._error import CrashMonitorError, check, last_error
-from ._library import CM_ERR_ALREADY_INSTALLED, CM_ERR_INVALID_ARGUMENT, CM_OK, lib
+from ._library import CM_ERR_ALREADY_INSTALLED, CM_OK, lib
 
 
 class Strategy(enum.IntEnum):
@@ -128,9 +129,7 @@ def install(
         (lib.cm_config_set_strategy, (strategy,)),
         (lib.cm_config_set_crash_callback, (callback, callback_data)),
     )
-    config = lib.cm_config_new(_arguments.path(dump_dir), None if socket_path is None else _arguments.path(socket_path))
-    if not config:  # Which tells no status; a path was empty or too long.
-        raise last_error(CM_ERR_INVALID_ARGUMENT)
+    config = _new_config(_arguments.path(dump_dir), None if socket_path is None else _arguments.path(socket_path))
     try:
         for setter, values in settings:
             if values is not None:
@@ -140,6 +139,13 @@ def install(
     except BaseException:
         lib.cm_config_free(config)
         raise
+
+
+def _new_config(dump_dir: bytes, socket_path: Optional[bytes]) -> int:
+    config = ctypes.c_void_p()
+    check(lib.cm_config_new(dump_dir, socket_path, ctypes.byref(config)))
+    assert config.value is not None
+    return config.value
 
 
 def uninstall() -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import CFUNCTYPE, c_char_p, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
 __version__ = "0.1.0"
 
 CM_OK = 0
-CM_ERR_NULL_ARGUMENT, CM_ERR_INVALID_ARGUMENT, CM_ERR_ALREADY_INSTALLED, CM_ERR_LIMIT = 2, 3, 4, 16
+CM_ERR_NULL_ARGUMENT, CM_ERR_INVALID_ARGUMENT, CM_ERR_ALREADY_INSTALLED, CM_ERR_LIMIT = -1, -2, -3, -15
 
 _FILE_NAME = "libcrash_monitor.so.0"
 _VARIABLE = "CRASH_MONITOR_LIB"
 
 # As in crash_monitor.h.
-DumpCallback = CFUNCTYPE(None, c_char_p, c_char_p, c_void_p)
+ReportCallback = CFUNCTYPE(None, c_void_p, c_void_p)
 LogCallback = CFUNCTYPE(None, c_uint32, c_char_p, c_void_p)
 
 # Result and argument types, as in crash_monitor.h.
@@ -24,13 +24,25 @@ _FUNCTIONS = {
     "cm_last_error": (c_char_p, []),
     "cm_status_text": (c_char_p, [c_int32]),
     "cm_run_monitor": (c_int32, []),
-    "cm_set_dump_callback": (c_int32, [DumpCallback, c_void_p]),
+    "cm_set_report_callback": (c_int32, [ReportCallback, c_void_p]),
     "cm_set_log_callback": (c_int32, [LogCallback, c_void_p]),
+    "cm_report_kind": (c_int32, [c_void_p]),
+    "cm_report_dump_path": (c_char_p, [c_void_p]),
+    "cm_report_record_path": (c_char_p, [c_void_p]),
+    "cm_report_attachment_path": (c_char_p, [c_void_p, c_size_t]),
+    "cm_report_app_name": (c_char_p, [c_void_p]),
+    "cm_report_pid": (c_uint32, [c_void_p]),
+    "cm_report_thread_id": (c_uint32, [c_void_p]),
+    "cm_report_signal": (c_int32, [c_void_p]),
+    "cm_report_exit_status": (c_int32, [c_void_p]),
+    "cm_report_reason": (c_char_p, [c_void_p]),
+    "cm_report_annotation": (c_char_p, [c_void_p, c_char_p]),
+    "cm_report_annotation_key": (c_char_p, [c_void_p, c_size_t]),
     "cm_install_with": (c_int32, [c_void_p]),
     "cm_uninstall": (c_int32, []),
     "cm_is_armed": (c_int32, []),
     "cm_thread_init": (c_int32, []),
-    "cm_config_new": (c_void_p, [c_char_p, c_char_p]),
+    "cm_config_new": (c_int32, [c_char_p, c_char_p, POINTER(c_void_p)]),
     "cm_config_free": (None, [c_void_p]),
     "cm_config_set_app_name": (c_int32, [c_void_p, c_char_p]),
     "cm_config_set_monitor_path": (c_int32, [c_void_p, c_char_p]),
@@ -42,8 +54,8 @@ _FUNCTIONS = {
     "cm_config_set_sanitize_stacks": (c_int32, [c_void_p, c_int32]),
     # The callback by its address.
     "cm_config_set_crash_callback": (c_int32, [c_void_p, c_void_p, c_void_p]),
-    "cm_dump_now": (c_int32, [c_char_p]),
-    "cm_set_annotation": (c_int32, [c_char_p, c_char_p]),
+    "cm_dump_now_n": (c_int32, [c_char_p, c_size_t, POINTER(c_char_p)]),
+    "cm_set_annotation_n": (c_int32, [c_char_p, c_size_t, c_char_p, c_size_t]),
     "cm_attach_file": (c_int32, [c_char_p]),
     "cm_add_memory": (c_int32, [c_void_p, c_size_t]),
     "cm_remove_memory": (c_int32, [c_void_p]),

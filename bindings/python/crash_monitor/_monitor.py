@@ -11,7 +11,8 @@ from typing import Any, Callable, Optional
 from . import _arguments
 from ._arguments import StrOrBytesPath
 from ._error import check
-from ._library import DumpCallback, LogCallback, lib
+from ._library import LogCallback, ReportCallback, lib
+from ._report import Report
 
 # Makes a process a monitor: the library reads it, and the options behind it, from the process's command line.
 MARKER = "--crash-monitor"
@@ -29,16 +30,16 @@ def run_monitor(
     stay: bool = False,
     log_file: Optional[StrOrBytesPath] = None,
     log_level: Optional[str] = None,
-    on_dump: Optional[Callable[[Optional[Path], Optional[Path]], object]] = None,
+    on_report: Optional[Callable[[Report], object]] = None,
     on_log: Optional[Callable[[int, str], object]] = None,
 ) -> None:
     """Serves as the monitor until the last program that is connected has gone. For a script of its own:
 
         import crash_monitor
 
-        def upload(dump, record): ...
+        def upload(report): ...
 
-        crash_monitor.run_monitor("/var/lib/app/crashes", on_dump=upload)
+        crash_monitor.run_monitor("/var/lib/app/crashes", on_report=upload)
 
     The library takes its options from the command line of the process. So where the script was started without them,
     the call starts it anew, in the same process (execve(2)), with `--crash-monitor` and the options behind its
@@ -52,22 +53,19 @@ def run_monitor(
     stay: go on when the last program has gone, until SIGTERM.
     log_file: append the log to this file; by default it goes to standard error.
     log_level: "off", "error", "warn", "info" or "debug"; "info" by default.
-    on_dump: called with the paths of the dump and of its record after each report; of the dump None where there is none
-        (a death, or a dump that failed), of the record None where that failed. It is called in a forked child that ends
-        when it returns: it may take up to ten minutes, upload the files or move them away, and what it changes in
-        memory is lost.
+    on_report: called with a `Report` after each dump, and after the record of a process that ended without one. It is
+        called in a forked child that ends when it returns: it may take up to ten minutes, upload the files or move them
+        away, and what it changes in memory is lost.
     on_log: called with each line of the log, besides its file, and its level as in `logging`; a logger's `log` is one.
         It is called by the monitor and by the forked children that write its dumps.
 
-    An exception in one of them is shown on standard error and otherwise ignored. Raises CrashMonitorError, also where
-    it is called with functions a second time. For the first thread, before there are others.
+    An exception in one of them is shown on standard error and otherwise ignored. Raises CrashMonitorError. For the first
+    thread, before there are others.
     """
     if not _is_monitor(_command_line()):
         _start_anew(_options(dump_dir, socket_path, stay, log_file, log_level))
-    if on_dump is not None:
-        check(lib.cm_set_dump_callback(_keep(_dump_callback(on_dump)), None))
-    if on_log is not None:
-        check(lib.cm_set_log_callback(_keep(_log_callback(on_log)), None))
+    check(lib.cm_set_report_callback(_keep(_report_callback(on_report)), None))
+    check(lib.cm_set_log_callback(_keep(_log_callback(on_log)), None))
     # Or the children that write dumps would write it too.
     _flush()
     serve()
@@ -123,17 +121,23 @@ def _keep(callback: Any) -> Any:
     return callback
 
 
-def _dump_callback(on_dump: Callable[[Optional[Path], Optional[Path]], object]) -> Any:
-    def call(dump: Optional[bytes], record: Optional[bytes], _: Any) -> None:
+def _report_callback(on_report: Optional[Callable[[Report], object]]) -> Any:
+    if on_report is None:
+        return ReportCallback()  # NULL.
+
+    def call(handle: int, _: Any) -> None:
         try:
-            on_dump(_as_path(dump), _as_path(record))
+            on_report(Report._read(handle))
         finally:
             _flush()
 
-    return DumpCallback(call)
+    return ReportCallback(call)
 
 
-def _log_callback(on_log: Callable[[int, str], object]) -> Any:
+def _log_callback(on_log: Optional[Callable[[int, str], object]]) -> Any:
+    if on_log is None:
+        return LogCallback()
+
     def call(level: int, message: bytes, _: Any) -> None:
         try:
             on_log(_LEVELS.get(level, logging.DEBUG), message.decode())
@@ -141,10 +145,6 @@ def _log_callback(on_log: Callable[[int, str], object]) -> Any:
             _flush()
 
     return LogCallback(call)
-
-
-def _as_path(path: Optional[bytes]) -> Optional[Path]:
-    return None if path is None else Path(os.fsdecode(path))
 
 
 def _flush() -> None:

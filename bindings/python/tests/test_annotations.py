@@ -26,11 +26,14 @@ class Annotations(HostTest):
             "crash_monitor.install(dump_dir)\n"
             "annotations['colour'] = 'grün'\n"
             "annotations['naïve'] = ''\n"
+            "annotations['n\\0l'] = 'o\\0e'\n"
+            "annotations['n\\0'] = 'gone'\n"
+            "del annotations['n\\0']\n"
             "del annotations['gone']\n"
             "assert annotations.pop('cleared') == ''\n"
             "assert annotations.setdefault('early', 'worm') == 'bird'\n"
             "assert annotations.pop('never', 'there') == 'there'\n",
-            {"early": "bird", "colour": "grün", "naïve": ""},
+            {"early": "bird", "colour": "grün", "naïve": "", "n\0l": "o\0e"},
         )
 
     def test_outlast_uninstall(self) -> None:
@@ -70,7 +73,6 @@ class Annotations(HostTest):
             "crash_monitor.install(dump_dir)\n"
             "annotations['key'] = 'value'\n"
             "for key, value, error in (('key', 1, TypeError), (b'key', 'x', TypeError), ('key', None, TypeError),\n"
-            "                          ('key', 'a\\0b', ValueError), ('k\\0', 'x', ValueError),\n"
             "                          ('key', '\\udc80', ValueError)):\n"
             "    try:\n"
             "        annotations[key] = value\n"

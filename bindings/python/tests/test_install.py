@@ -37,7 +37,7 @@ class Install(HostTest):
 
     def status(self, name: str) -> int:
         header = Path(__file__).parents[3] / "include" / "crash_monitor.h"
-        found = re.search(rf"#define {name} (\d+)", header.read_text())
+        found = re.search(rf"#define {name} \((-\d+)\)", header.read_text())
         assert found, name
         return int(found[1])
 
@@ -93,11 +93,11 @@ class Install(HostTest):
     def test_errors_can_be_pickled(self) -> None:
         process = self.run_host(
             "import pickle\n"
-            "error = pickle.loads(pickle.dumps(crash_monitor.CrashMonitorError(7, 'reason')))\n"
+            "error = pickle.loads(pickle.dumps(crash_monitor.CrashMonitorError(-6, 'reason')))\n"
             "print(error.status, error)\n"
         )
         self.check_success(process)
-        self.assertEqual(process.stdout, "7 CM_ERR_SOCKET: reason\n")
+        self.assertEqual(process.stdout, "-6 CM_ERR_SOCKET: reason\n")
 
     def test_paths_may_be_bytes_or_pathlike_and_not_ascii(self) -> None:
         self.dump_dir = self.directory / "dümps"

@@ -25,18 +25,20 @@ import crash_monitor
 def say(*words):
     with open({said!r}, "a") as file:
         print(*words, file=file)
-def on_dump(dump, record):
-    say("dump", dump, record, os.getpid())
-    print("on_dump prints")
-    {on_dump}
+def on_report(report):
+    say("report", report.dump, report.record, os.getpid(), report.kind.name, report.pid, report.thread_id, report.signal,
+        report.exit_status, report.app_name, report.reason, *report.annotations.items(), *report.attachments)
+    print("on_report prints")
+    {on_report}
 def on_log(level, line):
     say("log", level, line)
-crash_monitor.run_monitor({dump_dir!r}, {socket!r}, on_dump=on_dump, on_log=on_log{options})
+crash_monitor.run_monitor({dump_dir!r}, {socket!r}, on_report=on_report, on_log=on_log{options})
 say("served", os.getpid())
 """
 HOST = """
 import ctypes, sys, threading, crash_monitor
 crash_monitor.install(sys.argv[1], sys.argv[2], monitor_path=sys.argv[3] or None)
+crash_monitor.annotations["answer"] = "42"
 print(threading.get_native_id(), flush=True)
 sys.stdin.readline()
 ctypes.string_at(0xd000)
@@ -49,7 +51,7 @@ class RunMonitor(HostTest):
         self.socket_path = self.directory / "socket"
         self.said = self.directory / "said"
 
-    def script(self, options: str = "", on_dump: str = "pass", imports: str = "") -> Path:
+    def script(self, options: str = "", on_report: str = "pass", imports: str = "") -> Path:
         """An executable script that is a monitor."""
         path = self.directory / "monitor.py"
         path.write_text(
@@ -59,7 +61,7 @@ class RunMonitor(HostTest):
                 said=str(self.said),
                 dump_dir=str(self.directory / "unused"),
                 socket=str(self.socket_path),
-                on_dump=on_dump,
+                on_report=on_report,
                 options=options,
             )
         )
@@ -86,10 +88,16 @@ class RunMonitor(HostTest):
 
     def check_called(self, host: int) -> int:
         """With the dump and record of this host, by a process of its own; gives the monitor's pid."""
-        ((dump, record, caller),) = self.lines("dump")
+        ((dump, record, caller, *about),) = self.lines("report")
         self.assertEqual(
             [dump, record], [str(path) for end in ("dmp", "json") for path in self.dump_dir.glob(f"*-{host}.{end}")]
         )
+        app_name = Path(dump).name.partition("-")[0]
+        self.assertEqual(
+            about[:7], ["CRASH", str(host), str(host), str(int(signal.SIGSEGV)), "None", app_name, "None"]
+        )
+        self.assertEqual(about[7:9], ["('answer',", "'42')"])
+        self.assertEqual(about[9:], [str(path) for path in self.dump_dir.glob(f"*-{host}.*.txt")])
         ((served,),) = self.lines("served")
         self.assertNotEqual(caller, served)
         self.assertIn(
@@ -103,7 +111,7 @@ class RunMonitor(HostTest):
         output, errors = monitor.communicate(timeout=DEADLINE_SECONDS)
         self.assertEqual(monitor.returncode, 0)
         # Started twice; and nothing is written a second time by the child that runs the function.
-        self.assertEqual(output, b"started\nstarted\non_dump prints\n")
+        self.assertEqual(output, b"started\nstarted\non_report prints\n")
         self.assertIn(f"process {host} reports signal 11", errors.decode())
         self.assertEqual(self.check_called(host), monitor.pid)
 
@@ -129,11 +137,11 @@ class RunMonitor(HostTest):
         _, errors = monitor.communicate(timeout=DEADLINE_SECONDS)
         self.assertEqual((monitor.returncode, errors), (0, b""))
         # Their functions run at the same time.
-        self.assertCountEqual([int(Path(dump).stem.rpartition("-")[2]) for dump, _, _ in self.lines("dump")], hosts)
+        self.assertCountEqual([int(Path(dump).stem.rpartition("-")[2]) for dump, *_ in self.lines("report")], hosts)
         self.assertIn(f"process {hosts[1]} reports signal 11", log.read_text())
 
     def test_an_exception_in_a_function_is_shown_and_harms_nobody(self) -> None:
-        monitor = self.start_monitor(str(self.script(on_dump="raise LookupError('on purpose')")))
+        monitor = self.start_monitor(str(self.script(on_report="raise LookupError('on purpose')")))
         host = self.crash_a_host()
         _, errors = monitor.communicate(timeout=DEADLINE_SECONDS)
         self.assertEqual(monitor.returncode, 0)
@@ -146,8 +154,9 @@ class RunMonitor(HostTest):
         self.read_line(host.stdout)
         host.kill()
         monitor.communicate(timeout=DEADLINE_SECONDS)
-        ((dump, record, _),) = self.lines("dump")
+        ((dump, record, _, kind, pid, *_),) = self.lines("report")
         self.assertEqual((dump, Path(record).parent), ("None", self.dump_dir))
+        self.assertEqual((kind, int(pid)), ("DEATH", host.pid))
 
     def test_says_as_much_as_it_is_asked_to(self) -> None:
         monitor = self.start_python(str(self.script(options=", stay=True, log_level='error'")))
@@ -157,7 +166,7 @@ class RunMonitor(HostTest):
         _, errors = monitor.communicate(timeout=DEADLINE_SECONDS)
         self.assertEqual((monitor.returncode, errors), (0, b""))
         self.assertEqual(self.lines("log"), [])
-        ((dump, _, _),) = self.lines("dump")
+        ((dump, *_),) = self.lines("report")
         self.assertIn(f"-{host}.dmp", dump)
 
     def test_failures_are_errors(self) -> None:

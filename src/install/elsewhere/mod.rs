@@ -131,7 +131,7 @@ pub(crate) fn set_thread_annotation(_key: &str, _value: Option<&str>) -> std::re
 }
 
 /// Refused.
-pub(crate) fn add_log_line(_level: i32, _text: &[u8]) -> std::result::Result<(), StaticError> {
+pub(crate) fn add_log_line(_level: u32, _text: &[u8]) -> std::result::Result<(), StaticError> {
     Err(NO_PAGE)
 }
 

@@ -31,9 +31,11 @@ pub(super) fn write(job: &Job, host_end: Duration, visible: impl FnOnce(Result<&
     let Description { dump_dir, app_name, retention, .. } = &job.description;
     let stem = dump_file::stem(app_name, job.pid);
     let entries = &job.page.entries(job.pid);
+    let mut attachments = Vec::new();
     let (dump, record) = match &job.work {
         Work::Dump { tid, cause, .. } => {
-            let (dump, record) = dump_and_record(job, entries, *tid, cause, &stem, host_end, visible);
+            let (dump, record, copies) = dump_and_record(job, entries, *tid, cause, &stem, host_end, visible);
+            attachments = copies;
             (Some(dump), record)
         }
         Work::Lost { tid, cause, dumper, reason, .. } => {
@@ -64,7 +66,39 @@ pub(super) fn write(job: &Job, host_end: Duration, visible: impl FnOnce(Result<&
         }
     }
     dump_file::remove_abandoned(dump_dir);
-    callbacks::written(dump.as_deref(), record.as_deref());
+    callbacks::report_written(&callbacks::Report { dump, record, attachments, ..told(job, entries) });
+}
+
+/// What the program's own callback is told of a job, besides the files.
+fn told(job: &Job, entries: &Entries) -> callbacks::Report {
+    let mut report = callbacks::Report {
+        app_name: job.description.app_name.clone(),
+        pid: job.pid as u32,
+        annotations: entries.annotations.clone(),
+        ..Default::default()
+    };
+    match &job.work {
+        Work::Dump { tid, cause, .. } | Work::Lost { tid, cause, .. } => {
+            report.thread = *tid as u32;
+            match cause {
+                Cause::Crash(context) => report.signal = context.siginfo.ssi_signo as i32,
+                Cause::Request(reason) => {
+                    report.kind = callbacks::Kind::Request;
+                    report.reason = Some(reason.clone());
+                }
+                Cause::Hang(_) => report.kind = callbacks::Kind::Hang,
+            }
+        }
+        Work::Death { status } => {
+            report.kind = callbacks::Kind::Death;
+            match *status {
+                Some(status) if libc::WIFSIGNALED(status) => report.signal = libc::WTERMSIG(status),
+                Some(status) => report.exit_status = Some(libc::WEXITSTATUS(status)),
+                None => {}
+            }
+        }
+    }
+    report
 }
 
 fn tell(visible: impl FnOnce(Result<&Path, String>), outcome: &Outcome) {
@@ -77,7 +111,7 @@ fn subject<'a>(job: &'a Job, entries: &'a Entries, tid: i32, cause: &'a Cause) -
     record::Report { job, entries, tid, cause, info, happened: SystemTime::now() }
 }
 
-/// Dump, attachments and record; or at least a record that says why there is no dump.
+/// Dump, record and the attachments' copies; or at least a record that says why there is no dump.
 fn dump_and_record(
     job: &Job,
     entries: &Entries,
@@ -86,7 +120,7 @@ fn dump_and_record(
     stem: &str,
     host_end: Duration,
     visible: impl FnOnce(Result<&Path, String>),
-) -> (Outcome, Outcome) {
+) -> (Outcome, Outcome, Vec<PathBuf>) {
     let directory = &job.description.dump_dir;
     let pidfd = process::pidfd(job.pid);
     let subject = subject(job, entries, tid, cause);
@@ -122,7 +156,7 @@ fn dump_and_record(
             record = replace_record(&path, &stem, &now);
         }
     }
-    (dump, record)
+    (dump, record, attachments.names().map(|name| directory.join(name)).collect())
 }
 
 struct WrittenDump {

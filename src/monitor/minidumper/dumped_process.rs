@@ -1,4 +1,4 @@
-//! Which process a minidump is of: minidumper's server does not say.
+//! Which process and thread a minidump is of: minidumper's server does not say.
 
 use minidump_writer::minidump_format::MDStreamType;
 
@@ -14,6 +14,12 @@ pub(super) fn id(dump: &[u8]) -> Option<u32> {
         status.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
     };
     of_misc_info().or_else(of_proc_status)
+}
+
+/// The crashed thread and the code of its exception: at 0 and 8 of `MINIDUMP_EXCEPTION_STREAM` (minidumpapiset.h).
+pub(super) fn exception(dump: &[u8]) -> Option<(u32, u32)> {
+    let stream = stream(dump, MDStreamType::ExceptionStream)?;
+    Some((number(stream, 0)?, number(stream, 8)?))
 }
 
 /// A stream's bytes: `MINIDUMP_HEADER` has at 8 how many there are and at 12 where their directory is, each of whose
@@ -47,6 +53,13 @@ mod tests {
         assert_eq!(id(&dump(MDStreamType::MiscInfoStream, &misc)), Some(4242));
         let status = b"Name:\tapp\nTgid:\t17\nPid:\t17\nPPid:\t1\n";
         assert_eq!(id(&dump(MDStreamType::LinuxProcStatus, status)), Some(17));
+    }
+
+    #[test]
+    fn the_exceptions_thread_and_code_are_found() {
+        let stream: Vec<u8> = [17_u32, 0, 11, 0].iter().flat_map(|number| number.to_le_bytes()).collect();
+        assert_eq!(exception(&dump(MDStreamType::ExceptionStream, &stream)), Some((17, 11)));
+        assert_eq!(exception(&dump(MDStreamType::MiscInfoStream, &stream)), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -111,7 +111,8 @@ impl State {
         log::info!("{name}: dump {} of {} bytes", path.display(), contents.len());
         // Those that have ended hold on to their stacks until they are joined.
         self.join(JoinHandle::is_finished);
-        match thread::Builder::new().spawn(move || finish(&file, &path, &host)) {
+        let exception = dumped_process::exception(&contents);
+        match thread::Builder::new().spawn(move || finish(&file, path, host, exception)) {
             Ok(finishing) => self.finishing().push(finishing),
             Err(error) => log::error!("{name}: cannot see to its dump any more: {error}"),
         }
@@ -154,8 +155,8 @@ fn contents(mut dump: MinidumpBinary) -> io::Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// What nobody waits for.
-fn finish(file: &File, path: &Path, host: &Host) {
+/// What nobody waits for. `exception` is the crashed thread and its exception's code, where the dump has them.
+fn finish(file: &File, path: PathBuf, host: Host, exception: Option<(u32, u32)>) {
     if let Err(error) = file.sync_all() {
         log::warn!("process {}: cannot force {} to the disk: {error}", host.pid, path.display());
     }
@@ -163,5 +164,13 @@ fn finish(file: &File, path: &Path, host: &Host) {
     for removed in retention::prune(&host.dump_dir, host.retention, &newest) {
         log::info!("removed {}, over the limits of {}", removed.display(), host.dump_dir.display());
     }
-    callbacks::written(Some(path), None);
+    callbacks::report_written(&callbacks::Report {
+        dump: Some(path),
+        app_name: host.app_name,
+        pid: host.pid,
+        thread: exception.map_or(0, |(thread, _)| thread),
+        // Elsewhere the code is no signal's number.
+        signal: if cfg!(target_os = "linux") { exception.map_or(0, |(_, code)| code as i32) } else { 0 },
+        ..Default::default()
+    });
 }

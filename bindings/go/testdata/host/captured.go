@@ -36,9 +36,11 @@ func capturePanics() {
 			log.Fatalf("%+v, without CapturePanic %+v", with, without)
 		}
 	}
-	must(crashmonitor.DumpNow("afterwards"))
+	_, err := crashmonitor.DumpNow("afterwards")
+	must(err)
 	must(crashmonitor.Uninstall())
-	mustFailWith(crashmonitor.ErrNotInstalled, crashmonitor.DumpNow(""))
+	_, err = crashmonitor.DumpNow("")
+	mustFailWith(crashmonitor.ErrNotInstalled, err)
 	if got := outcomeOf(func() { defer crashmonitor.CapturePanic(); panic("not installed") }); got.value != "not installed" {
 		log.Fatalf("%+v", got)
 	}

@@ -19,6 +19,8 @@ func addExtras() {
 	must(crashmonitor.SetAnnotation("build", "schön"))
 	must(crashmonitor.SetAnnotation("removed", "value"))
 	must(crashmonitor.RemoveAnnotation("removed"))
+	must(crashmonitor.SetAnnotation("n\x00l", "o\x00e"))
+	must(crashmonitor.SetAnnotation("empty", ""))
 
 	must(os.Chdir(os.Args[1]))
 	must(crashmonitor.AttachFile("program.log"))
@@ -58,8 +60,11 @@ func dumpNow() {
 	runtime.LockOSThread()
 	printThread()
 	must(crashmonitor.SetAnnotation("dump", "on demand"))
-	must(crashmonitor.DumpNow("because"))
-	must(crashmonitor.DumpNow(""))
+	for _, reason := range []string{"be\x00cause", ""} {
+		path, err := crashmonitor.DumpNow(reason)
+		must(err)
+		fmt.Printf("dump %s %q\n", path, reason)
+	}
 	must(crashmonitor.Uninstall())
 }
 

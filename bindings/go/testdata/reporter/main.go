@@ -18,7 +18,7 @@ import (
 
 func main() {
 	ran, err := crashmonitor.RunMonitor(
-		crashmonitor.WithDumpCallback(report),
+		crashmonitor.WithReportCallback(report),
 		crashmonitor.WithLogCallback(func(level slog.Level, message string) {
 			leave("lines", fmt.Sprintf("%v %s\n", level, message))
 		}),
@@ -29,6 +29,8 @@ func main() {
 	}
 	must(err)
 	must(crashmonitor.Install(os.Args[1], os.Args[2], crashmonitor.WithRetention(1, 1<<30)))
+	must(crashmonitor.SetAnnotation("way", os.Args[3]))
+	must(crashmonitor.SetAnnotation("empty", ""))
 	fmt.Println("ready")
 	_, err = io.Copy(io.Discard, os.Stdin)
 	must(err)
@@ -41,8 +43,8 @@ func main() {
 }
 
 // report takes until there is a file "go on", and does what needs all of Go's threads.
-func report(dumpPath, recordPath string) {
-	leave("begun", fmt.Sprintf("%q %q\n", dumpPath, recordPath))
+func report(report crashmonitor.Report) {
+	leave("begun", fmt.Sprintf("%q %q\n", report.DumpPath, report.RecordPath))
 	collected := make(chan struct{})
 	go func() { runtime.GC(); close(collected) }()
 	<-collected
@@ -51,7 +53,9 @@ func report(dumpPath, recordPath string) {
 			break
 		}
 	}
-	leave("reports", fmt.Sprintf("%q %q\n", dumpPath, recordPath))
+	leave("reports", fmt.Sprintf("%q %q\n", report.DumpPath, report.RecordPath))
+	leave("details", fmt.Sprintf("%v %s %d %t %d %d %q %q %d\n", report.Kind, report.AppName, report.PID,
+		report.ThreadID != 0, report.Signal, report.ExitStatus, report.Reason, report.Annotations, len(report.Attachments)))
 }
 
 // monitorDir is where the monitor leaves what the tests look at: in its socket's directory. It is started as
