@@ -15,7 +15,7 @@
 //! ```
 //!
 //! - [`ffi`]: the only `extern "C"` functions; their comments are the C API's manual.
-//! - [`config`]: a host's settings, checked. [`status`], [`error`]: what goes wrong, as codes and sentences.
+//! - [`config`]: what a host asks for, checked; `settings`: what that gives, the leaf that all share. [`status`], [`error`]: what goes wrong, as codes and sentences.
 //! - [`install`]: the host's side in normal context. [`monitor`]: the other side. They never use each other's insides.
 //! - `handler`: everything that runs in a signal handler.
 //! - `wire`: the messages, shared by both sides.
@@ -33,6 +33,7 @@ mod install;
 #[cfg(target_os = "linux")]
 mod limits;
 pub mod monitor;
+mod settings;
 mod status;
 mod sys;
 mod wire;

@@ -15,7 +15,6 @@ use elsewhere as platform;
 #[cfg(target_os = "linux")]
 use linux as platform;
 
-pub(crate) use monitor_program::host_runs_monitor;
 pub use platform::{
     add_memory, add_runtime_code, attach_file, dump_now, heartbeat, init_thread, install, is_armed, remove_memory,
     set_annotation, start_heartbeat, uninstall,

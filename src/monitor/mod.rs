@@ -24,16 +24,15 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::install::host_runs_monitor;
 use crate::status::CM_ERR_SOCKET;
-use crate::sys::{files, termination};
+use crate::sys::{files, program, termination};
 use starter::Starter;
 
 /// Serves, if this process was started as a monitor; says whether it was.
 pub fn run_from_command_line() -> Result<bool> {
     match Options::from_own_command_line() {
         None => {
-            host_runs_monitor();
+            program::set_can_be_monitor();
             Ok(false)
         }
         Some(options) => run(&options?).map(|()| true),

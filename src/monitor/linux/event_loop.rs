@@ -12,12 +12,13 @@ use super::dumper::{Dumper, Job};
 use super::endpoint::{self, Endpoint};
 use super::hosts::Hosts;
 use super::session::{Description, Session};
-use crate::config;
 use crate::error::{Error, Result};
 use crate::monitor::Options;
 use crate::monitor::retention::Limits;
+use crate::settings;
+use crate::settings::Contents;
 use crate::sys::termination;
-use crate::wire::{self, Contents};
+use crate::wire;
 
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 64;
@@ -124,10 +125,10 @@ impl Monitor {
             last_id: 0,
             default: Description {
                 dump_dir: options.dump_dir.clone(),
-                app_name: config::APP_NAME_DEFAULT.to_owned(),
-                retention: Limits { files: config::KEEP_FILES_DEFAULT, bytes: config::KEEP_BYTES_DEFAULT },
+                app_name: settings::APP_NAME_DEFAULT.to_owned(),
+                retention: Limits { files: settings::KEEP_FILES_DEFAULT, bytes: settings::KEEP_BYTES_DEFAULT },
                 contents: Contents::default(),
-                deadline: config::DEADLINE_DEFAULT,
+                deadline: settings::DEADLINE_DEFAULT,
             },
             buffer: vec![0; wire::MESSAGE_MAX],
         })

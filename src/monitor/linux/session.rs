@@ -7,10 +7,11 @@ use std::time::Duration;
 use minidump_writer::crash_context::CrashContext;
 
 use super::extras::Extra;
-use crate::config;
 use crate::limits;
 use crate::monitor::retention::Limits;
-use crate::wire::{self, Contents, Hello, Malformed, Reader, Role, Verdict};
+use crate::settings;
+use crate::settings::Contents;
+use crate::wire::{self, Hello, Malformed, Reader, Role, Verdict};
 
 /// A connection and the process that opened it.
 pub(super) struct Session {
@@ -152,7 +153,7 @@ fn hello(payload: &[u8]) -> Option<Action> {
         return Some(Action::Refuse(wire::welcome(Verdict::WrongVersion).to_vec(), reason));
     }
     // A dumper may take until the deadline, and keeps others waiting.
-    let hello = Hello::parse(payload).filter(|hello| config::DEADLINE_MS_RANGE.contains(&hello.deadline_ms))?;
+    let hello = Hello::parse(payload).filter(|hello| settings::DEADLINE_MS_RANGE.contains(&hello.deadline_ms))?;
     let description = Description {
         dump_dir: hello.dump_dir.to_owned(),
         app_name: hello.app_name.to_owned(),

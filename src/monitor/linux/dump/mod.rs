@@ -19,7 +19,7 @@ use minidump_writer::crash_context::CrashContext;
 use minidump_writer::minidump_format::MDStreamType;
 
 use super::extras::Extras;
-use crate::wire::Contents;
+use crate::settings::Contents;
 use builder::Builder;
 use maps::Maps;
 use target::Target;
