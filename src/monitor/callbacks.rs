@@ -23,7 +23,13 @@ pub(crate) fn set_log_callback(callback: LogCallback) -> bool {
     LOG.set(callback).is_ok()
 }
 
-/// After a report is on the disk, in the process that wrote it.
+/// Whether there is a function to be called after a report.
+#[cfg(target_os = "linux")]
+pub(super) fn is_set() -> bool {
+    DUMP.get().is_some()
+}
+
+/// After a report is on the disk, in a process of its own.
 pub(super) fn written(dump: Option<&Path>, record: Option<&Path>) {
     if let Some(callback) = DUMP.get() {
         callback(dump, record);

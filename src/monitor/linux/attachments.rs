@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::limits;
-use crate::monitor::dump_file::NewFile;
+use crate::monitor::report_files::NewFile;
 
 /// Names that a copy must not have, since the dump and the record have them.
 const TAKEN: [&str; 2] = ["dmp", "json"];

@@ -1,38 +1,37 @@
-//! The backend for Linux: one process, one thread, blocked in epoll.
+//! The engine for Linux: one process, one thread, blocked in epoll.
 //!
-//! `endpoint` is the socket and who may have it; `event_loop` waits and dispatches; `session` is one connection;
-//! `hosts` knows the processes behind the connections. `dumping` and `dumper` have a short-lived child write each dump: `dump` is what
-//! is in it, `record` the JSON beside it, `report` how both are written.
+//! The rooms know neither the loop nor each other's insides: `listener` is the socket and who may connect, `sessions` the
+//! connections, `messages` what is said on them, `process` who is behind them, `dumps` the children (`child`) that write.
+//! `event_loop` hands on what one room tells to those that it concerns. In a child, `writer` writes: `dump` is what is in a
+//! dump, `attachments` are the files beside it.
 
-mod admission;
 mod attachments;
-mod connections;
+mod child;
 mod dump;
-mod dumper;
-mod dumping;
-mod endpoint;
+mod dumps;
 mod event_loop;
-mod extras;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod heartbeat;
-mod hosts;
+mod listener;
+mod messages;
+mod poll;
+mod process;
 mod process_info;
-mod record;
-mod report;
-mod session;
+mod sessions;
 mod signal_names;
+mod writer;
 
 use std::path::Path;
 
 use crate::error::Result;
-use crate::sys::process;
+use crate::sys;
 
-pub(super) use endpoint::somebody_listens;
 pub(super) use event_loop::serve;
+pub(super) use listener::somebody_listens;
 
 /// Begins to listen at `socket`; None where another monitor does.
-pub(super) fn claim(socket: &Path) -> Result<Option<endpoint::Endpoint>> {
-    process::set_name(c"crash-monitor");
-    endpoint::Endpoint::claim(socket)
+pub(super) fn claim(socket: &Path) -> Result<Option<listener::Listener>> {
+    sys::process::set_name(c"crash-monitor");
+    sys::process::reset_inherited();
+    listener::Listener::claim(socket)
 }

@@ -11,9 +11,10 @@ use std::thread::{self, JoinHandle};
 use minidumper::{LoopAction, MinidumpBinary};
 
 use super::dumped_process;
-use crate::monitor::dump_file::{self, NewFile};
+use crate::monitor::callbacks;
+use crate::monitor::options::Options;
+use crate::monitor::report_files::{self, NewFile};
 use crate::monitor::retention::{self, Limits};
-use crate::monitor::{Options, callbacks};
 use crate::settings;
 use crate::wire::Hello;
 
@@ -100,7 +101,7 @@ impl State {
         let host = self.dumped_host(&contents);
         let name = format!("process {}", host.pid);
         let publish = || {
-            let mut file = NewFile::create(&host.dump_dir, &dump_file::stem(&host.app_name, host.pid as i32))?;
+            let mut file = NewFile::create(&host.dump_dir, &report_files::stem(&host.app_name, host.pid as i32))?;
             file.file.write_all(&contents)?;
             file.publish("dmp")
         };

@@ -18,7 +18,7 @@ use minidump_writer::CrashContextExt;
 use minidump_writer::crash_context::CrashContext;
 use minidump_writer::minidump_format::MDStreamType;
 
-use super::extras::Extras;
+use crate::monitor::host_data::HostData;
 use crate::settings::Contents;
 use builder::Builder;
 use maps::Maps;
@@ -63,7 +63,7 @@ pub(super) struct Subject<'a> {
     pub tid: i32,
     /// None for a process that has not crashed: then the thread is where it is.
     pub context: Option<&'a CrashContext>,
-    pub extras: &'a Extras,
+    pub extras: &'a HostData,
     pub contents: Contents,
 }
 

@@ -1,0 +1,139 @@
+//! The processes behind the connections: what is known of each, and when it has to be heard from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::host_data::HostData;
+use super::record::HostInfo;
+use super::retention::Limits;
+use crate::settings::Contents;
+
+/// Where a host wants its dumps, and under which name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Description {
+    pub dump_dir: PathBuf,
+    pub app_name: String,
+    pub retention: Limits,
+    pub contents: Contents,
+    /// How long a writer may take, and so hold the host.
+    pub deadline: Duration,
+}
+
+/// One host. `P` is the platform's handle of a process.
+pub(super) struct Host<P> {
+    pub process: P,
+    /// As its hello says; a host that only speaks minidumper's protocol has none.
+    pub description: Option<Description>,
+    /// What its records say of it; read at its hello, while it can be.
+    pub info: Option<HostInfo>,
+    pub data: HostData,
+    /// It has said goodbye or reported a crash: its end needs no record.
+    pub end_expected: bool,
+    /// How many connections it has open.
+    sessions: usize,
+    heartbeat: Option<Heartbeat>,
+}
+
+/// A promise to give a sign of life within a time.
+struct Heartbeat {
+    within: Duration,
+    deadline: Instant,
+}
+
+/// All hosts, by process id.
+pub(super) struct Hosts<P>(BTreeMap<i32, Host<P>>);
+
+impl<P> Hosts<P> {
+    pub(super) fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn get(&self, pid: i32) -> Option<&Host<P>> {
+        self.0.get(&pid)
+    }
+
+    pub(super) fn get_mut(&mut self, pid: i32) -> Option<&mut Host<P>> {
+        self.0.get_mut(&pid)
+    }
+
+    pub(super) fn processes(&self) -> impl Iterator<Item = &P> {
+        self.0.values().map(|host| &host.process)
+    }
+
+    /// Takes in a process that has no connection yet.
+    pub(super) fn insert(&mut self, pid: i32, process: P) {
+        let data = HostData::default();
+        let host =
+            Host { process, description: None, info: None, data, end_expected: false, sessions: 0, heartbeat: None };
+        self.0.insert(pid, host);
+    }
+
+    pub(super) fn remove(&mut self, pid: i32) -> Option<Host<P>> {
+        self.0.remove(&pid)
+    }
+
+    /// A connection of the host was opened.
+    pub(super) fn add_session(&mut self, pid: i32) {
+        if let Some(host) = self.get_mut(pid) {
+            host.sessions += 1;
+        }
+    }
+
+    /// A connection of the host was closed; gives the host where that was its last one.
+    pub(super) fn remove_session(&mut self, pid: i32) -> Option<&Host<P>> {
+        let host = self.0.get_mut(&pid)?;
+        host.sessions -= 1;
+        (host.sessions == 0).then_some(host)
+    }
+
+    /// The host's end needs no record any more, and no sign of life will come.
+    pub(super) fn expect_end(&mut self, pid: i32) {
+        if let Some(host) = self.get_mut(pid) {
+            host.end_expected = true;
+            host.heartbeat = None;
+        }
+    }
+
+    /// The host is alive, and promises the next sign of life within a time; zero ends the promise.
+    pub(super) fn heartbeat(&mut self, pid: i32, within: Duration) {
+        if let Some(host) = self.get_mut(pid) {
+            host.heartbeat = (!within.is_zero()).then(|| Heartbeat { within, deadline: Instant::now() + within });
+        }
+    }
+
+    /// When the first heartbeat is due.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.0.values().filter_map(|host| Some(host.heartbeat.as_ref()?.deadline)).min()
+    }
+
+    /// The hosts whose heartbeat is due, and the times within which it was promised. Each is named once: its next sign
+    /// of life makes a new promise.
+    pub(super) fn overdue(&mut self, now: Instant) -> Vec<(i32, Duration)> {
+        let due = |host: &mut Host<P>| host.heartbeat.take_if(|heartbeat| heartbeat.deadline <= now);
+        self.0.iter_mut().filter_map(|(pid, host)| Some((*pid, due(host)?.within))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_promise_is_told_once() {
+        let mut hosts = Hosts::new();
+        hosts.insert(1, ());
+        hosts.insert(2, ());
+        hosts.heartbeat(1, Duration::from_secs(1));
+        hosts.heartbeat(2, Duration::from_secs(60));
+        let later = hosts.next_deadline().unwrap();
+        assert_eq!(hosts.overdue(later), [(1, Duration::from_secs(1))]);
+        assert_eq!(hosts.overdue(later), []);
+        hosts.heartbeat(2, Duration::ZERO);
+        assert_eq!(hosts.next_deadline(), None);
+    }
+}
