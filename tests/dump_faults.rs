@@ -131,7 +131,7 @@ fn assert_dump_lost(sandbox: &Sandbox, pid: u32) {
         (&"crash".into(), &pid.into(), &"0xdead000".into())
     );
     assert_eq!(record["executable"]["path"], Host::shapes().path.to_str().unwrap());
-    assert_eq!(record["failed"], serde_json::json!(["the dumper was ended by signal 9"]));
+    assert_eq!(record["failed"], serde_json::json!(["the writer was ended by signal 9"]));
     assert_eq!((sandbox.dump_files(), sandbox.temporary_files()), (vec![], vec![]));
 }
 

@@ -1,13 +1,13 @@
 //! The processes behind the connections: what is known of each, and when it has to be heard from.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::host_data::HostData;
 use super::record::HostInfo;
 use super::retention::Limits;
-use crate::settings::Contents;
+use crate::settings::{self, Contents};
 
 /// Where a host wants its dumps, and under which name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,19 @@ pub(super) struct Description {
     pub contents: Contents,
     /// How long a writer may take, and so hold the host.
     pub deadline: Duration,
+}
+
+impl Description {
+    /// Of a host that says nothing.
+    pub(super) fn default_in(dump_dir: &Path) -> Self {
+        Self {
+            dump_dir: dump_dir.to_owned(),
+            app_name: settings::APP_NAME_DEFAULT.to_owned(),
+            retention: Limits { files: settings::KEEP_FILES_DEFAULT, bytes: settings::KEEP_BYTES_DEFAULT },
+            contents: Contents::default(),
+            deadline: settings::DEADLINE_DEFAULT,
+        }
+    }
 }
 
 /// One host. `P` is the platform's handle of a process.

@@ -202,6 +202,12 @@ impl<P, C> Queue<P, C> {
         self.running.iter().map(|(id, running)| (*id, &running.child))
     }
 
+    /// The children that have not told what they have written.
+    pub(super) fn writers(&self) -> Vec<u64> {
+        let writers = self.running.iter().filter(|(_, running)| matches!(running.stage, Stage::Writing(_)));
+        writers.map(|(id, _)| *id).collect()
+    }
+
     /// Whether the answer to a request of this session is still to come.
     pub(super) fn owes_answer(&self, session: u64) -> bool {
         let writing = self.running.values().filter_map(|running| match &running.stage {
@@ -233,17 +239,10 @@ impl<P, C> Queue<P, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::retention::Limits;
-    use crate::settings::Contents;
+    use std::path::Path;
 
     fn job(pid: i32, session: u64, work: Work) -> Job<()> {
-        let description = Description {
-            dump_dir: PathBuf::from("/d"),
-            app_name: "app".to_owned(),
-            retention: Limits { files: 1, bytes: 1 },
-            contents: Contents::default(),
-            deadline: Duration::from_secs(10),
-        };
+        let description = Description::default_in(Path::new("/d"));
         let (data, info, requested) = (HostData::default(), None, Instant::now());
         Job { pid, process: (), description, data, info, requested, session: Some(session), work }
     }
@@ -263,10 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn requests_leave_writers_to_crashes() {
+    fn crashes_go_before_requests() {
         let mut queue = Queue::new();
         (0..20).for_each(|n| queue.push(request(n, 7)));
         assert_eq!(start(&mut queue, 0), OTHER_WRITERS_MAX as u64);
+        let context = CrashContext::from_bytes(&vec![0; size_of::<CrashContext>()]).unwrap().into();
+        queue.push(job(99, 8, Work::Dump { tid: 99, cause: Cause::Crash(context) }));
+        assert_eq!(queue.next_job().map(|job| job.pid), Some(99));
         assert!(queue.owes_answer(7));
         queue.cancel_requests(7);
         assert!(queue.next_job().is_none() && queue.owes_answer(7), "what is being written goes on");

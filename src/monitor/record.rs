@@ -19,7 +19,7 @@ pub(super) struct HostInfo {
 }
 
 /// What every record says of its host.
-pub(super) struct Subject<'a> {
+pub(super) struct HostFacts<'a> {
     pub app_name: &'a str,
     pub pid: i32,
     pub info: &'a HostInfo,
@@ -50,13 +50,13 @@ pub(super) struct DumpFacts {
 }
 
 /// The record of a crash, a hang or a dump on demand; `dump` is the dump, or why there is none.
-pub(super) fn of_dump(subject: &Subject<'_>, tid: i32, reason: &Reason<'_>, dump: Result<&DumpFacts, &str>) -> Value {
+pub(super) fn of_dump(host: &HostFacts<'_>, tid: i32, reason: &Reason<'_>, dump: Result<&DumpFacts, &str>) -> Value {
     let kind = match reason {
         Reason::Crash { .. } => "crash",
         Reason::Request(_) => "request",
         Reason::Hang(_) => "hang",
     };
-    let mut record = common(kind, subject);
+    let mut record = common(kind, host);
     record["tid"] = json!(tid);
     match reason {
         Reason::Crash { signal, address } => {
@@ -98,14 +98,14 @@ pub(super) fn with_attachments(
 }
 
 /// The record of a host that ended without a goodbye.
-pub(super) fn of_death(subject: &Subject<'_>, exit: Value) -> Value {
-    let mut record = common("death", subject);
+pub(super) fn of_death(host: &HostFacts<'_>, exit: Value) -> Value {
+    let mut record = common("death", host);
     record["exit"] = exit;
     record
 }
 
-fn common(kind: &str, subject: &Subject<'_>) -> Value {
-    let Subject { app_name, pid, info, happened, annotations } = subject;
+fn common(kind: &str, host: &HostFacts<'_>) -> Value {
+    let HostFacts { app_name, pid, info, happened, annotations } = host;
     json!({
         "schema": SCHEMA,
         "kind": kind,

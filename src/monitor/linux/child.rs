@@ -54,23 +54,16 @@ impl Child {
         self.result.as_ref().map(OwnedFd::as_fd)
     }
 
-    /// The result, if it is there: once.
-    pub(super) fn take_result(&mut self) -> Option<Vec<u8>> {
+    /// The result, with the descriptor that it came on, where it is there: once. It is empty where none will come.
+    pub(super) fn take_result(&mut self) -> Option<(OwnedFd, Vec<u8>)> {
         let mut bytes = vec![0; RESULT_MAX];
-        let received = rustix::net::recv(self.result.as_ref()?, &mut bytes[..], RecvFlags::DONTWAIT);
-        match received {
-            Ok((length @ 1.., _)) => {
-                self.result = None;
-                bytes.truncate(length);
-                Some(bytes)
-            }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => None,
-            // It has closed its end, or ended.
-            Ok(_) | Err(_) => {
-                self.result = None;
-                None
-            }
-        }
+        let length = match rustix::net::recv(self.result.as_ref()?, &mut bytes[..], RecvFlags::DONTWAIT) {
+            Ok((length, _)) => length,
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return None,
+            Err(_) => 0,
+        };
+        bytes.truncate(length);
+        Some((self.result.take()?, bytes))
     }
 
     /// The monitor's descriptors.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
-use super::dumps::{Dumps, Unanswered};
+use super::children::{Children, Unanswered};
 use super::listener::{self, Accepted, Listener};
 use super::messages::Message;
 use super::poll::{Poll, Source};
@@ -15,8 +15,6 @@ use crate::error::{Error, Result};
 use crate::monitor::hosts::{Description, Hosts};
 use crate::monitor::options::Options;
 use crate::monitor::queue::{self, Cause, Job, Work};
-use crate::monitor::retention::Limits;
-use crate::settings::{self, Contents};
 use crate::sys::{process, termination};
 use crate::wire::{self, Verdict};
 
@@ -38,7 +36,7 @@ pub(in crate::monitor) fn serve(listener: Listener, starter: Option<File>, optio
 
 struct Monitor {
     poll: Poll,
-    /// None once given up.
+    /// None once released.
     listener: Option<Listener>,
     termination: OwnedFd,
     /// The ready pipe: while its reader waits, a host is about to connect.
@@ -50,7 +48,7 @@ struct Monitor {
     stopping: bool,
     sessions: Sessions,
     hosts: Hosts<Process>,
-    dumps: Dumps,
+    children: Children,
     /// Requests that came in while a host's connections were drained for another one.
     deferred: VecDeque<(u64, i32, Message)>,
     /// Where dumps go of hosts that do not say.
@@ -63,7 +61,7 @@ impl Monitor {
         poll.add(listener.socket.as_fd(), Source::Listener);
         poll.add(termination.as_fd(), Source::Termination);
         if let Some(pipe) = &starter {
-            poll.add_writer(pipe.as_fd(), Source::Starter);
+            poll.add(pipe.as_fd(), Source::Starter);
         }
         Ok(Self {
             poll,
@@ -75,25 +73,19 @@ impl Monitor {
             stopping: false,
             sessions: Sessions::new(queue::DESCRIPTORS_MAX),
             hosts: Hosts::new(),
-            dumps: Dumps::new(),
+            children: Children::new(),
             deferred: VecDeque::new(),
-            default: Description {
-                dump_dir: options.dump_dir.clone(),
-                app_name: settings::APP_NAME_DEFAULT.to_owned(),
-                retention: Limits { files: settings::KEEP_FILES_DEFAULT, bytes: settings::KEEP_BYTES_DEFAULT },
-                contents: Contents::default(),
-                deadline: settings::DEADLINE_DEFAULT,
-            },
+            default: Description::default_in(&options.dump_dir),
         })
     }
 
     fn run(&mut self) -> std::io::Result<()> {
         while !self.finished() {
-            let deadline = self.hosts.next_deadline().into_iter().chain(self.dumps.next_deadline()).min();
+            let deadline = self.hosts.next_deadline().into_iter().chain(self.children.next_deadline()).min();
             for source in self.poll.wait(deadline)? {
                 self.dispatch(source);
             }
-            for unanswered in self.dumps.end_overdue(&self.poll) {
+            for unanswered in self.children.end_overdue(&self.poll) {
                 self.answer(unanswered);
             }
             for (pid, within) in self.hosts.overdue(Instant::now()) {
@@ -106,23 +98,25 @@ impl Monitor {
         Ok(())
     }
 
-    /// Whether there is nobody left to serve. Then the listener is given up, unless somebody connects meanwhile.
+    /// Whether there is nobody left to serve. Then the listener is released, unless somebody connects meanwhile.
     fn finished(&mut self) -> bool {
         let expecting = self.stay || self.wait_for_first || self.starter.is_some() || !self.hosts.is_empty();
-        if !self.dumps.queue.is_idle() || (expecting && !self.stopping) {
+        if !self.children.queue.is_idle() || (expecting && !self.stopping) {
+            return false;
+        }
+        let lock = self.listener.as_ref().and_then(Listener::lock);
+        if !self.stopping && self.accept(listener::BACKLOG as usize) {
             return false;
         }
         if let Some(listener) = self.listener.take() {
-            let is_wanted =
-                |listener: &Listener| !self.stopping && self.accept_from(listener, listener::BACKLOG as usize);
-            self.listener = listener.release(is_wanted);
+            listener.release(lock);
         }
-        self.listener.is_none()
+        true
     }
 
     fn dispatch(&mut self, source: Source) {
         match source {
-            Source::Listener => self.accept(ACCEPTED_AT_ONCE),
+            Source::Listener => _ = self.accept(ACCEPTED_AT_ONCE),
             Source::Termination => {
                 let _ = rustix::io::read(&self.termination, &mut [0_u8; 128]);
                 log::info!("SIGTERM: ending once the dumps in progress are written");
@@ -136,28 +130,20 @@ impl Monitor {
                 }
             }
             Source::HostEnd(pid) => self.host_ended(pid),
-            Source::ChildResult(id) => self.dumps.take_result(&self.poll, id),
+            Source::ChildResult(id) => self.children.take_result(&self.poll, id),
             Source::ChildEnd(id) => {
-                if let Some(unanswered) = self.dumps.ended(&self.poll, id) {
+                if let Some(unanswered) = self.children.ended(&self.poll, id) {
                     self.answer(unanswered);
                 }
             }
         }
     }
 
-    /// Takes in those who wait to be, up to a number.
-    fn accept(&mut self, at_most: usize) {
-        if let Some(listener) = self.listener.take() {
-            self.accept_from(&listener, at_most);
-            self.listener = Some(listener);
-        }
-    }
-
-    /// As [`Self::accept`]; says whether anybody was there.
-    fn accept_from(&mut self, listener: &Listener, at_most: usize) -> bool {
+    /// Takes in those who wait to be, up to a number; says whether anybody was there.
+    fn accept(&mut self, at_most: usize) -> bool {
         let mut accepted = false;
         for _ in 0..at_most {
-            match listener.accept() {
+            match self.listener.as_ref().map_or(Accepted::Nobody, Listener::accept) {
                 Accepted::Peer(socket, process) => self.admit(socket, process),
                 Accepted::Refused => continue,
                 Accepted::Nobody => break,
@@ -284,8 +270,8 @@ impl Monitor {
     /// Whether a dump that this session has asked for is being written: a second one meanwhile would only delay others.
     fn owes_answer(&mut self, id: u64) -> bool {
         // The host may have read an answer of which the monitor has not been told yet.
-        self.dumps.take_results(&self.poll);
-        self.dumps.queue.owes_answer(id)
+        self.children.take_results(&self.poll);
+        self.children.queue.owes_answer(id)
     }
 
     /// Has something written to the host's dump directory.
@@ -294,18 +280,18 @@ impl Monitor {
         let description = host.description.clone().unwrap_or_else(|| self.default.clone());
         let (process, data, info) = (host.process.clone(), host.data.clone(), host.info.clone());
         let requested = Instant::now();
-        self.dumps.queue.push(Job { pid, process, description, data, info, requested, session, work });
+        self.children.queue.push(Job { pid, process, description, data, info, requested, session, work });
     }
 
     fn start_children(&mut self) {
-        while let Some(job) = self.dumps.next_job() {
+        while let Some(job) = self.children.next_job() {
             let own = self.descriptors();
             let socket = job.session.and_then(|session| self.sessions.socket(session));
-            self.dumps.start_writer(&self.poll, job, socket, &own);
+            self.children.start_writer(&self.poll, job, socket, &own);
         }
-        while let Some(written) = self.dumps.queue.next_callback() {
+        while let Some(written) = self.children.queue.next_callback() {
             let own = self.descriptors();
-            self.dumps.start_callback(&self.poll, &written, &own);
+            self.children.start_callback(&self.poll, &written, &own);
         }
     }
 
@@ -330,7 +316,7 @@ impl Monitor {
     fn end_session(&mut self, id: u64) {
         let Some((socket, pid)) = self.sessions.remove(id) else { return };
         self.poll.remove(&socket);
-        self.dumps.queue.cancel_requests(id);
+        self.children.queue.cancel_requests(id);
         // A host that is ending is kept until its pidfd says that it has. One that closed its connections, or replaced
         // itself by another program, is no host any more.
         let last = self.hosts.remove_session(pid);

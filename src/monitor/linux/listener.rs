@@ -73,19 +73,19 @@ impl Listener {
         Accepted::Peer(socket, process)
     }
 
-    /// Stops listening, unless a process has just connected: `is_wanted` takes in those who wait, and says whether any did.
-    pub(super) fn release(self, is_wanted: impl FnOnce(&Self) -> bool) -> Option<Self> {
-        // Without the lock (the directory may be gone) there is nothing left to protect.
-        let lock = Lock::take(&self.path);
-        if is_wanted(&self) {
-            return Some(self);
-        }
+    /// As long as it is held no monitor begins to listen here. None where it cannot be had (the directory may be gone): then
+    /// there is nothing left to protect.
+    pub(super) fn lock(&self) -> Option<Lock> {
+        Lock::take(&self.path).ok()
+    }
+
+    /// Stops listening.
+    pub(super) fn release(self, lock: Option<Lock>) {
         // Another monitor's socket is not ours to remove. Where there is none any more, the lock is all that is left.
         if identity(&self.path).is_none_or(|found| found == self.file) {
             let _ = std::fs::remove_file(&self.path);
             lock.into_iter().for_each(Lock::remove);
         }
-        None
     }
 }
 

@@ -1,14 +1,14 @@
 //! The engine for Linux: one process, one thread, blocked in epoll.
 //!
 //! The rooms know neither the loop nor each other's insides: `listener` is the socket and who may connect, `sessions` the
-//! connections, `messages` what is said on them, `process` who is behind them, `dumps` the children (`child`) that write.
+//! connections, `messages` what is said on them, `process` who is behind them, `children` the processes (`child`) that write.
 //! `event_loop` hands on what one room tells to those that it concerns. In a child, `writer` writes: `dump` is what is in a
 //! dump, `attachments` are the files beside it.
 
 mod attachments;
 mod child;
+mod children;
 mod dump;
-mod dumps;
 mod event_loop;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -56,18 +56,10 @@ impl Poll {
         Ok(Self(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
-    /// Tells when `fd` can be read; says whether that works.
+    /// Tells when `fd` can be read; says whether that works. A pipe's write end can not: it is told of when its reader has
+    /// gone, which is an error (poll(2)).
     pub(super) fn add(&self, fd: BorrowedFd<'_>, source: Source) -> bool {
-        self.watch(fd, source, EventFlags::IN)
-    }
-
-    /// Tells when a pipe, whose write end `fd` is, has lost its reader. That is an error, and nothing else is one (poll(2)).
-    pub(super) fn add_writer(&self, fd: BorrowedFd<'_>, source: Source) -> bool {
-        self.watch(fd, source, EventFlags::empty())
-    }
-
-    fn watch(&self, fd: BorrowedFd<'_>, source: Source, events: EventFlags) -> bool {
-        let added = epoll::add(&self.0, fd, source.pack(), events);
+        let added = epoll::add(&self.0, fd, source.pack(), EventFlags::IN);
         added.inspect_err(|errno| log::error!("cannot watch descriptor {}: {errno}", fd.as_raw_fd())).is_ok()
     }
 

@@ -16,7 +16,7 @@ use super::process::Process;
 use super::signal_names;
 use crate::monitor::hosts::Description;
 use crate::monitor::queue::{Cause, Job, Work, Written};
-use crate::monitor::record::{self, DumpFacts, HostInfo, Reason, Subject};
+use crate::monitor::record::{self, DumpFacts, HostFacts, HostInfo, Reason};
 use crate::monitor::report_files::{self, NewFile};
 use crate::monitor::retention;
 use crate::sys::signals::AllBlocked;
@@ -44,7 +44,7 @@ pub(super) fn write(job: &Job<Process>, host_end: Duration, visible: impl FnOnce
         }
         Work::Death { status } => {
             let info = job.info.clone().unwrap_or_default();
-            let record = record::of_death(&subject(job, &info, SystemTime::now()), exit(*status));
+            let record = record::of_death(&host_facts(job, &info, SystemTime::now()), exit(*status));
             [None, write_record(job, &stem, &record, visible, None)]
         }
     };
@@ -72,7 +72,7 @@ pub(super) fn write_here(job: &Job<Process>, visible: impl Fn(&Written)) -> Writ
     // A panic has been told on standard error.
     let _ = catch_unwind(AssertUnwindSafe(|| write(job, Duration::ZERO, told)));
     written.unwrap_or_else(|| {
-        let failed = Written { failure: Some("the dumper panicked".to_owned()), ..Written::default() };
+        let failed = Written { failure: Some("the writer panicked".to_owned()), ..Written::default() };
         visible(&failed);
         failed
     })
@@ -190,8 +190,8 @@ fn host_info(job: &Job<Process>, tid: i32) -> HostInfo {
     job.info.clone().unwrap_or_else(|| job.process.info(tid))
 }
 
-fn subject<'a>(job: &'a Job<Process>, info: &'a HostInfo, happened: SystemTime) -> Subject<'a> {
-    Subject { app_name: &job.description.app_name, pid: job.pid, info, happened, annotations: &job.data.annotations }
+fn host_facts<'a>(job: &'a Job<Process>, info: &'a HostInfo, happened: SystemTime) -> HostFacts<'a> {
+    HostFacts { app_name: &job.description.app_name, pid: job.pid, info, happened, annotations: &job.data.annotations }
 }
 
 fn record_of_dump(
@@ -207,7 +207,7 @@ fn record_of_dump(
         Cause::Request(reason) => Reason::Request(reason),
         Cause::Hang(silence) => Reason::Hang(*silence),
     };
-    record::of_dump(&subject(job, info, happened), tid, &reason, dump)
+    record::of_dump(&host_facts(job, info, happened), tid, &reason, dump)
 }
 
 fn signal(context: &CrashContext) -> Value {
@@ -275,20 +275,12 @@ fn name(part: Option<&OsStr>) -> String {
 mod tests {
     use super::*;
     use crate::monitor::host_data::HostData;
-    use crate::monitor::retention::Limits;
-    use crate::settings::Contents;
 
     #[test]
     fn a_process_whose_id_is_anothers_is_not_dumped() {
         let directory = tempfile::tempdir().unwrap();
         let process = crate::monitor::linux::process::tests::with_our_id();
-        let description = Description {
-            dump_dir: directory.path().to_owned(),
-            app_name: "app".to_owned(),
-            retention: Limits { files: 1, bytes: 1 << 30 },
-            contents: Contents::default(),
-            deadline: Duration::from_secs(10),
-        };
+        let description = Description::default_in(directory.path());
         let (pid, data, requested) = (process.pid, HostData::default(), Instant::now());
         let work = Work::Dump { tid: pid, cause: Cause::Request("to see".to_owned()) };
         let job = Job { pid, process, description, data, info: None, requested, session: None, work };

@@ -26,13 +26,13 @@ pub(super) struct Unanswered {
     pub answer: Vec<u8>,
 }
 
-/// All jobs and children.
-pub(super) struct Dumps {
+/// All children, and what waits for one.
+pub(super) struct Children {
     pub queue: Queue<Process, Child>,
     last_id: u64,
 }
 
-impl Dumps {
+impl Children {
     pub(super) fn new() -> Self {
         Self { queue: Queue::new(), last_id: 0 }
     }
@@ -84,7 +84,7 @@ impl Dumps {
         match started {
             Ok(child) => self.watch(poll, child, Stage::Writing(Box::new(job))),
             Err(error) => {
-                log::warn!("process {}: cannot start a dumper ({error}): writing here", job.pid);
+                log::warn!("process {}: cannot start a writer ({error}): writing here", job.pid);
                 let written = writer::write_here(&job, |written| {
                     if let Some(socket) = socket {
                         answer(socket, &job, written);
@@ -116,15 +116,12 @@ impl Dumps {
 
     /// Takes the result of a writer, if it is there.
     pub(super) fn take_result(&mut self, poll: &Poll, id: u64) {
-        let Some(child) = self.queue.child_mut(id) else { return };
-        if let Some(result) = child.result() {
-            poll.remove(result);
+        let Some((descriptor, bytes)) = self.queue.child_mut(id).and_then(Child::take_result) else { return };
+        poll.remove(descriptor);
+        if bytes.is_empty() {
+            return;
         }
-        let result = child.take_result();
-        if let Some(result) = child.result().filter(|_| result.is_none()) {
-            poll.add(result, Source::ChildResult(id));
-        }
-        let Some(written) = result.map(|bytes| decode(&bytes)) else { return };
+        let written = decode(&bytes);
         if let Some(job) = self.queue.written(id, written.clone()) {
             self.report(&job, &written);
         }
@@ -132,8 +129,7 @@ impl Dumps {
 
     /// Takes all results that are there.
     pub(super) fn take_results(&mut self, poll: &Poll) {
-        let waiting = self.queue.children().filter(|(_, child)| child.result().is_some());
-        for id in waiting.map(|(id, _)| id).collect::<Vec<_>>() {
+        for id in self.queue.writers() {
             self.take_result(poll, id);
         }
     }
@@ -169,12 +165,12 @@ impl Dumps {
         match stage {
             Stage::Writing(job) => {
                 let fate = fate.unwrap_or_else(|| "ended without a result".to_owned());
-                log::error!("process {}: the dumper {fate}", job.pid);
-                self.writer_failed(*job, pid, format!("the dumper {fate}"))
+                log::error!("process {}: the writer {fate}", job.pid);
+                self.writer_failed(*job, pid, format!("the writer {fate}"))
             }
             Stage::Finishing(written) => {
                 if let Some(fate) = fate {
-                    log::error!("the dumper of {written:?} {fate}, after that was written");
+                    log::error!("the writer of {written:?} {fate}, after that was written");
                 }
                 self.call_back(written);
                 None
@@ -206,7 +202,7 @@ impl Dumps {
     /// Ends what is late. To be called after each wait, which may be no longer than until [`Self::next_deadline`].
     pub(super) fn end_overdue(&mut self, poll: &Poll) -> Vec<Unanswered> {
         while let Some(late) = self.queue.overdue(Instant::now()) {
-            log::error!("process {}, a dumper, did not end in time and is ended", late.pid);
+            log::error!("process {}, a writer, did not end in time and is ended", late.pid);
             late.kill();
         }
         let mut unanswered = Vec::new();
