@@ -1,13 +1,14 @@
 //! The engine for Linux: one process, one thread, blocked in epoll.
 //!
-//! The rooms know neither the loop nor each other's insides: `listener` is the socket and who may connect, `sessions` the
-//! connections, `messages` what is said on them, `process` who is behind them, `children` the processes (`child`) that write.
-//! `event_loop` hands on what one room tells to those that it concerns. In a child, `writer` writes: `dump` is what is in a
-//! dump, `attachments` are the files beside it.
+//! `event_loop` waits, by `poll`, and hands on what one room tells to those that it concerns; no room knows it, or one
+//! above. `clients` are the processes that are connected: over `listener`, which says who may, `sessions`, the connections,
+//! `messages`, what is said on them, and `process`, who is behind them. `children` are the forked processes (`child`) that
+//! write. In one of them `writer` writes: `dump` is what is in a dump, `attachments` are the files beside it.
 
 mod attachments;
 mod child;
 mod children;
+mod clients;
 mod dump;
 mod event_loop;
 #[cfg(any(test, fuzzing))]

@@ -23,19 +23,32 @@ pub(super) struct Process {
 impl Process {
     /// The process that has connected `socket`, whose id the socket's peer credentials say is `pid`.
     pub(super) fn of_peer(socket: BorrowedFd<'_>, pid: i32) -> Self {
+        match process::peer_pidfd(socket) {
+            Ok(pidfd) => Self::proven(pid, pidfd),
+            Err(_) => Self::by_id(pid),
+        }
+    }
+
+    /// The kernel says that the pidfd is the process's.
+    fn proven(pid: i32, pidfd: OwnedFd) -> Self {
+        let unique = process::unique_id(&pidfd);
+        // Not needed where there is a better mark; and true if the id still was the process's own afterwards.
+        let started = if unique.is_none() { start_time(pid) } else { None };
+        let started = started.filter(|_| process::has_its_id(&pidfd));
+        Self { pid, pidfd: Some(Rc::new(pidfd)), started, unique }
+    }
+
+    /// On kernels before 6.5 the id is all there is. Where it changes its process meanwhile the process counts as gone.
+    fn by_id(pid: i32) -> Self {
         let before = start_time(pid);
-        let pidfd = process::peer_pidfd(socket).ok().or_else(|| process::pidfd(pid));
-        let started = start_time(pid);
-        // Read while the id was the process's own; or else, on a kernel without pidfds, at least not of two.
-        let is_proven = before == started && pidfd.as_ref().is_none_or(process::has_its_id);
-        let unique = pidfd.as_ref().and_then(process::unique_id);
-        Self { pid, pidfd: pidfd.map(Rc::new), started: started.filter(|_| is_proven), unique }
+        let pidfd = process::pidfd(pid);
+        let started = start_time(pid).filter(|started| before == Some(*started));
+        Self { pid, pidfd: pidfd.filter(|_| started.is_some()).map(Rc::new), started, unique: None }
     }
 
     /// Whether both are one process.
     pub(super) fn is(&self, other: &Self) -> bool {
-        let same = if self.unique.is_some() { self.unique == other.unique } else { self.started == other.started };
-        self.pid == other.pid && same
+        self.pid == other.pid && self.unique == other.unique && self.started == other.started
     }
 
     /// Whether the process is gone and another one has its id by now. Then nothing that the id gives is to be believed.
@@ -103,8 +116,13 @@ pub(super) mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let pid = std::process::id() as i32;
         let [first, second] = [&ours, &theirs].map(|socket| Process::of_peer(socket.as_fd(), pid));
-        assert!(first.is(&second) && !first.id_is_anothers());
-        assert!(first.started.is_some() && first.info(pid).executable.is_some());
+        assert!(first.is(&second));
+        let before_6_5 = Process::by_id(pid);
+        assert!(before_6_5.is(&Process::by_id(pid)));
+        let before_5_3 = Process { pidfd: None, ..before_6_5.clone() };
+        for process in [first, before_6_5, before_5_3] {
+            assert!(!process.id_is_anothers() && process.info(pid).executable.is_some());
+        }
     }
 
     #[test]
@@ -115,5 +133,7 @@ pub(super) mod tests {
         assert!(!gone.is(&Process::of_peer(socket.as_fd(), pid)));
         assert!(gone.id_is_anothers());
         assert!(gone.info(pid).executable.is_none() && gone.is_ending());
+        let before_5_3 = Process { pidfd: None, ..gone };
+        assert!(before_5_3.id_is_anothers());
     }
 }

@@ -7,8 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use minidump_writer::crash_context::CrashContext;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::attachments::Attachments;
 use super::dump::{self, Subject as DumpRequest};
@@ -44,7 +43,7 @@ pub(super) fn write(job: &Job<Process>, host_end: Duration, visible: impl FnOnce
         }
         Work::Death { status } => {
             let info = job.info.clone().unwrap_or_default();
-            let record = record::of_death(&host_facts(job, &info, SystemTime::now()), exit(*status));
+            let record = record::of_death(&host_facts(job, &info, SystemTime::now()), signal_names::of_exit(*status));
             [None, write_record(job, &stem, &record, visible, None)]
         }
     };
@@ -203,33 +202,13 @@ fn record_of_dump(
     dump: Result<&DumpFacts, &str>,
 ) -> Value {
     let reason = match cause {
-        Cause::Crash(context) => Reason::Crash { signal: signal(context), address: context.siginfo.ssi_addr },
+        Cause::Crash(context) => {
+            Reason::Crash { signal: signal_names::of_crash(context), address: context.siginfo.ssi_addr }
+        }
         Cause::Request(reason) => Reason::Request(reason),
         Cause::Hang(silence) => Reason::Hang(*silence),
     };
     record::of_dump(&host_facts(job, info, happened), tid, &reason, dump)
-}
-
-fn signal(context: &CrashContext) -> Value {
-    let (signal, code) = (context.siginfo.ssi_signo as i32, context.siginfo.ssi_code);
-    json!({
-        "number": signal,
-        "name": signal_names::signal(signal),
-        "code": code,
-        "code_name": signal_names::code(signal, code),
-    })
-}
-
-/// How a process has ended; `status` is its wait status (wait(2)), where that is known.
-fn exit(status: Option<i32>) -> Value {
-    match status {
-        None => json!("unknown"),
-        Some(status) if libc::WIFSIGNALED(status) => {
-            let signal = libc::WTERMSIG(status);
-            json!({ "signal": { "number": signal, "name": signal_names::signal(signal) }, "core": libc::WCOREDUMP(status) })
-        }
-        Some(status) => json!({ "status": libc::WEXITSTATUS(status) }),
-    }
 }
 
 /// Writes a record that goes without a dump, and tells of it. `failure` is why the dump is missing.
@@ -275,6 +254,7 @@ fn name(part: Option<&OsStr>) -> String {
 mod tests {
     use super::*;
     use crate::monitor::host_data::HostData;
+    use serde_json::json;
 
     #[test]
     fn a_process_whose_id_is_anothers_is_not_dumped() {
