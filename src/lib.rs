@@ -6,16 +6,17 @@
 //! ```text
 //!  host process (may crash)                       monitor process (healthy)
 //!  ffi ─▶ install                                 ffi / bin ─▶ monitor
-//!           finds or starts the monitor ── socket ──▶ endpoint, event_loop, session
+//!           finds or starts the monitor ── socket ──▶ listener, sessions, hosts
 //!           attaches the handlers                              │
 //!  signal ─▶ handler ── crash context ─────────────────────────┤
-//!              waits, with a deadline                    dumper (a forked child):
+//!              waits, with a deadline                    writer (a forked child):
 //!              ◀───────────── ack ───────────────────────  reads the host, writes the dump
 //!              lets the signal take its course
 //! ```
 //!
 //! - [`ffi`]: the only `extern "C"` functions; their comments are the C API's manual.
-//! - [`config`]: a host's settings, checked. [`status`], [`error`]: what goes wrong, as codes and sentences.
+//! - [`config`]: what a host asks for, checked; `settings`: what that gives, which host, wire format and monitor share.
+//!   [`status`], [`error`]: what goes wrong, as codes and sentences.
 //! - [`install`]: the host's side in normal context. [`monitor`]: the other side. They never use each other's insides.
 //! - `handler`: everything that runs in a signal handler.
 //! - `wire`: the messages, shared by both sides.
@@ -33,6 +34,7 @@ mod install;
 pub mod monitor;
 #[cfg(target_os = "linux")]
 mod page;
+mod settings;
 mod status;
 mod sys;
 mod wire;

@@ -10,7 +10,7 @@
 
 use std::path::Path;
 
-use crate::config;
+use crate::settings::{self, Contents};
 use crate::sys::files;
 
 /// Version of the messages below; a monitor refuses a host of another one.
@@ -131,31 +131,20 @@ pub(crate) struct Hello<'a> {
     pub page: u64,
 }
 
-/// What a host wants in its dumps, or not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Contents {
-    /// The environment.
-    pub environment: bool,
-    /// Stacks with everything overwritten that points into no code and no stack.
-    pub sanitized_stacks: bool,
+fn contents_to_number(contents: Contents) -> u32 {
+    u32::from(contents.environment) | u32::from(contents.sanitized_stacks) << 1
 }
 
-impl Contents {
-    fn to_number(self) -> u32 {
-        u32::from(self.environment) | u32::from(self.sanitized_stacks) << 1
-    }
-
-    /// None for wishes that are not known.
-    fn from_number(number: u32) -> Option<Self> {
-        (number < 4).then_some(Self { environment: number & 1 != 0, sanitized_stacks: number & 2 != 0 })
-    }
+/// None for wishes that are not known.
+fn contents_from_number(number: u32) -> Option<Contents> {
+    (number < 4).then_some(Contents { environment: number & 1 != 0, sanitized_stacks: number & 2 != 0 })
 }
 
 /// The payload of [`USER_HELLO`]: version, files to keep, contents, deadline, bytes to keep, page, then the strings. The pid
 /// comes last: a child that the host forks sends the rest as it is.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
     let numbers = Payload::default().number(hello.version).number(hello.keep_files);
-    let numbers = numbers.number(hello.contents.to_number()).number(hello.deadline_ms);
+    let numbers = numbers.number(contents_to_number(hello.contents)).number(hello.deadline_ms);
     let dump_dir = hello.dump_dir.as_os_str().as_encoded_bytes();
     let numbers = numbers.long(hello.keep_bytes).long(hello.page);
     let strings = numbers.string(dump_dir).string(hello.app_name.as_bytes());
@@ -173,7 +162,7 @@ impl<'a> Hello<'a> {
         let mut rest = Reader(payload);
         let version = rest.number()?;
         let keep_files = rest.number()?;
-        let contents = Contents::from_number(rest.number()?)?;
+        let contents = contents_from_number(rest.number()?)?;
         let deadline_ms = rest.number()?;
         let keep_bytes = rest.long()?;
         let page = rest.long()?;
@@ -182,7 +171,7 @@ impl<'a> Hello<'a> {
         let pid = rest.number()?;
         let complete = rest.is_empty();
         let hello = Self { version, pid, dump_dir, app_name, keep_files, keep_bytes, contents, deadline_ms, page };
-        (complete && config::is_app_name(app_name)).then_some(hello)
+        (complete && settings::is_app_name(app_name)).then_some(hello)
     }
 }
 

@@ -182,3 +182,85 @@ fn sanitized_stacks_hold_code_addresses_and_no_secrets() {
     let memory: MinidumpMemoryList<'_> = dump.dump.get_stream().unwrap();
     assert!(memory.iter().count() > 0);
 }
+
+/// Crashes of hosts whose dump callback does something of this kind; everything that it leaves ends when this is dropped.
+struct AfterDump<'a> {
+    sandbox: &'a Sandbox,
+    kind: &'static str,
+}
+
+impl AfterDump<'_> {
+    /// So many hosts crash, all at once, and each has its dump as soon as it has ended.
+    fn crash(&self, hosts: usize) {
+        static HOST: OnceLock<Host> = OnceLock::new();
+        let host = HOST.get_or_init(|| Host::build("after_dump.c", "after_dump", &[]));
+        let start = || Running::start(std::process::Command::new(&host.path).arg(self.sandbox.dumps()).arg(self.kind));
+        let running: Vec<_> = (0..hosts).map(|_| start()).collect();
+        for host in running {
+            let ended = host.end();
+            assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+            assert!(ended.took < std::time::Duration::from_secs(8), "took {:?}", ended.took);
+            assert_eq!(self.sandbox.dump_of(ended.pid).signal(), libc::SIGSEGV);
+        }
+    }
+
+    /// How many callbacks have said that they have begun.
+    fn begun(&self) -> usize {
+        self.sandbox.files().iter().filter(|path| path.extension().is_some_and(|e| e == "begun")).count()
+    }
+}
+
+impl Drop for AfterDump<'_> {
+    fn drop(&mut self) {
+        // A test that has failed before there was a directory has no callback to end.
+        let _ = std::fs::write(self.sandbox.dumps().join("enough"), "");
+    }
+}
+
+#[test]
+fn a_dump_callback_that_becomes_another_program_holds_up_nothing() {
+    let sandbox = Sandbox::new();
+    let after = AfterDump { sandbox: &sandbox, kind: "exec" };
+    after.crash(1);
+    common::wait_until("the callback", || after.begun() == 1);
+    after.crash(6);
+    drop(after);
+    sandbox.wait_for_monitors_end();
+}
+
+#[test]
+fn a_dump_callback_that_closes_all_descriptors_holds_up_nothing() {
+    let sandbox = Sandbox::new();
+    let after = AfterDump { sandbox: &sandbox, kind: "close" };
+    after.crash(1);
+    common::wait_until("the callback", || after.begun() == 1);
+    after.crash(6);
+    drop(after);
+    sandbox.wait_for_monitors_end();
+}
+
+#[test]
+fn a_dump_callback_that_starts_a_daemon_ends_all_the_same() {
+    let sandbox = Sandbox::new();
+    let after = AfterDump { sandbox: &sandbox, kind: "daemon" };
+    // More than there may be callbacks at a time.
+    after.crash(10);
+    common::wait_until("all callbacks", || after.begun() == 10);
+    // The daemons run on, and the monitor does not wait for them.
+    sandbox.wait_for_monitors_end();
+}
+
+#[test]
+fn a_dump_callback_that_takes_its_time_costs_no_crash_its_dump() {
+    const HOSTS: usize = 60;
+    let sandbox = Sandbox::new();
+    let after = AfterDump { sandbox: &sandbox, kind: "slow" };
+    for _ in 0..4 {
+        after.crash(HOSTS / 4);
+    }
+    assert_eq!((sandbox.dump_files().len(), after.begun()), (HOSTS, 0));
+    drop(after);
+    sandbox.wait_for_monitors_end();
+    let begun = sandbox.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "begun"));
+    assert_eq!(begun.count(), HOSTS, "each callback has been called");
+}

@@ -68,6 +68,50 @@ fn a_thread_that_cannot_be_stopped_does_not_cost_the_dump() {
     assert!(record["failed"][0].as_str().unwrap().contains("1 did not stop within 2s"), "{record}");
 }
 
+/// A monitor that inherits what `setting`, a line of shell, sets.
+fn monitor_after(sandbox: &Sandbox, setting: &str) -> Monitor {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{setting}; exec \"$@\""), "sh"]).arg(Monitor::program());
+    Monitor::start_by(sandbox, command)
+}
+
+#[test]
+fn an_inherited_ignored_sigchld_makes_no_dump_slower() {
+    let sandbox = Sandbox::new();
+    let mut command = Command::new("env");
+    command.args(["--ignore-signal=CHLD", "taskset", "-c", "0"]).arg(Monitor::program());
+    let monitor = Monitor::start_by(&sandbox, command);
+    for _ in 0..5 {
+        // On the monitor's processor: its thread stops only while the writer waits for that.
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0"]).arg(&Host::c().path).arg(sandbox.dumps()).args(["-", "segv"]);
+        assert_ended_by_segv(&Running::start(&mut command).end());
+    }
+    for record in sandbox.records() {
+        assert!(record["milliseconds"]["stop"].as_f64().unwrap() < 1000.0, "{record}");
+    }
+    let ignored = process::status(monitor.pid(), "SigIgn").unwrap();
+    let chld = 1 << (libc::SIGCHLD - 1);
+    assert_eq!(u64::from_str_radix(&ignored, 16).unwrap() & chld, 0, "{ignored}");
+}
+
+#[test]
+fn an_inherited_limit_of_file_sizes_costs_no_dump() {
+    let sandbox = Sandbox::new();
+    let monitor = monitor_after(&sandbox, "ulimit -S -f 4");
+    monitor.assert_serves(&sandbox);
+}
+
+#[test]
+fn a_hard_limit_of_file_sizes_leaves_the_reason() {
+    let sandbox = Sandbox::new();
+    let _monitor = monitor_after(&sandbox, "ulimit -f 16");
+    let ended = Host::c().run(&sandbox, &["segv"]);
+    assert_ended_by_segv(&ended);
+    let failed = &sandbox.only_record()["failed"];
+    assert!(failed[0].as_str().unwrap().contains("File too large"), "{failed}");
+}
+
 #[test]
 fn a_killed_dumper_frees_its_host() {
     let sandbox = Sandbox::new();
@@ -92,7 +136,7 @@ fn assert_dump_lost(sandbox: &Sandbox, pid: u32) {
         (&"crash".into(), &pid.into(), &"0xdead000".into())
     );
     assert_eq!(record["executable"]["path"], Host::shapes().path.to_str().unwrap());
-    assert_eq!(record["failed"], serde_json::json!(["the dumper was ended by signal 9"]));
+    assert_eq!(record["failed"], serde_json::json!(["the writer was ended by signal 9"]));
     assert_eq!((sandbox.dump_files(), sandbox.temporary_files()), (vec![], vec![]));
 }
 

@@ -112,6 +112,27 @@ fn a_bad_message_costs_its_sender_the_connection_and_one_line() {
 }
 
 #[test]
+fn descriptors_that_come_with_messages_are_closed() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let peer = Peer::connect(&sandbox.socket());
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", monitor.pid())).unwrap().count();
+    assert!(peer.is_served());
+    let before = open();
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let files = [&file, &file, &file].map(std::os::fd::AsFd::as_fd);
+    for _ in 0..10 {
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
+        peer.send_with(&frame(peer::PING, &[]), &mut control).unwrap();
+        assert_eq!(peer.receive(), Some(frame(peer::PONG, &[])));
+    }
+    assert_eq!((open(), monitor.complaints()), (before, vec![]));
+}
+
+#[test]
 fn twelve_bad_bytes_cost_no_host_its_monitor() {
     let sandbox = Sandbox::new();
     let mut host = Host::c().start(&sandbox, &["wait", "segv"]);

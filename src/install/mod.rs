@@ -15,7 +15,6 @@ use elsewhere as platform;
 #[cfg(target_os = "linux")]
 use linux as platform;
 
-pub(crate) use monitor_program::host_runs_monitor;
 pub(crate) use platform::{add_log_line, add_memory, heartbeat, remove_memory, set_annotation, set_thread_annotation};
 pub use platform::{
     add_runtime_code, attach_file, dump_now, init_thread, install, is_armed, start_heartbeat, uninstall,

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -15,13 +14,6 @@ use crate::wire;
 const NAME: &str = if cfg!(windows) { "crash-monitor.exe" } else { "crash-monitor" };
 /// Names it in the environment.
 const PATH_VARIABLE: &str = "CRASH_MONITOR_PATH";
-
-static HOST_RUNS_MONITOR: AtomicBool = AtomicBool::new(false);
-
-/// The host has called `cm_run_monitor`, so started once more it will reach that call again.
-pub(crate) fn host_runs_monitor() {
-    HOST_RUNS_MONITOR.store(true, Ordering::Relaxed);
-}
 
 /// The command line of a monitor that tells at descriptor `ready_fd` when it is ready.
 pub(super) fn command_line(settings: &Settings, ready_fd: i32) -> Vec<OsString> {
@@ -44,7 +36,7 @@ pub(super) fn executable(settings: &Settings) -> Result<PathBuf> {
     if let Some(path) = from_environment.filter(|_| !program::is_privileged()) {
         return std::path::absolute(path).map_err(|error| Error::system(PATH_VARIABLE, error));
     }
-    if HOST_RUNS_MONITOR.load(Ordering::Relaxed) {
+    if program::can_be_monitor() {
         return program::own_executable().map_err(|error| Error::system("cannot find this program's file", error));
     }
     let places = usual_places();

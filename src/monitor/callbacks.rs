@@ -80,7 +80,13 @@ pub(crate) fn set_log_callback(callback: Option<LogCallback>) {
     LOG.set(callback);
 }
 
-/// Calls the program after a report is on the disk, in the process that wrote it.
+/// Whether there is a function to be called after a report.
+#[cfg(target_os = "linux")]
+pub(super) fn is_set() -> bool {
+    REPORT.get().is_some()
+}
+
+/// Calls the program after a report is on the disk: on Linux in a process of its own.
 pub(super) fn report_written(report: &Report) {
     if let Some(callback) = REPORT.get() {
         callback(report);

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use log::{Log, Metadata, Record};
 
-use super::{Options, callbacks};
+use super::callbacks;
+use super::options::Options;
 use crate::error::{Error, Result};
 use crate::sys::clock::utc;
 use crate::sys::files;

@@ -1,19 +1,29 @@
 //! The monitor's side: a process that serves the hosts of one user.
 //!
-//! `linux` is the backend for Linux; `minidumper` is that for other systems, minidumper's server, which can be chosen on
-//! Linux too. Both share the command line (`options`), the `log`, the `starter` that waits, the socket's `lock`, how files
-//! get their names (`dump_file`) and how many stay (`retention`), and the program's own functions (`callbacks`).
+//! `linux` is the engine for Linux; `minidumper` is that for other systems, minidumper's server, which can be chosen on
+//! Linux too. What knows no system is here, for every engine: the command line (`options`), the `log`, the lock of the
+//! socket's path (`socket_lock`), the `report_files` and their `retention`, the program's own functions (`callbacks`); and of the
+//! monitor proper what is known of `hosts`, their `heartbeat` and their `host_data`, the `queue` of what is to be written, the JSON `record`.
 
 pub(crate) mod callbacks;
-mod dump_file;
+#[cfg(target_os = "linux")]
+mod heartbeat;
+#[cfg(target_os = "linux")]
+mod host_data;
+#[cfg(target_os = "linux")]
+mod hosts;
 #[cfg(target_os = "linux")]
 mod linux;
-mod lock;
 mod log;
 mod minidumper;
 mod options;
+#[cfg(target_os = "linux")]
+mod queue;
+#[cfg(target_os = "linux")]
+mod record;
+mod report_files;
 mod retention;
-mod starter;
+mod socket_lock;
 
 #[cfg(all(target_os = "linux", fuzzing))]
 #[doc(hidden)]
@@ -21,19 +31,18 @@ pub use linux::fuzzing;
 pub use options::{Backend, Options};
 
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::install::host_runs_monitor;
-use crate::status::CM_ERR_SOCKET;
-use crate::sys::{files, termination};
-use starter::Starter;
+use crate::sys::{self, program, termination};
+use crate::wire;
 
 /// Serves, if this process was started as a monitor; says whether it was.
 pub fn run_from_command_line() -> Result<bool> {
     match Options::from_own_command_line() {
         None => {
-            host_runs_monitor();
+            program::set_can_be_monitor();
             Ok(false)
         }
         Some(options) => run(&options?).map(|()| true),
@@ -50,45 +59,51 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// `claim` begins to listen at a path, where no other monitor does; `serve` goes on until the last host has gone.
-fn run_with<Endpoint>(
-    claim: impl FnOnce(&Path) -> Result<Option<Endpoint>>,
-    serve: impl FnOnce(Endpoint, Option<File>, &Options) -> Result<()>,
+fn run_with<Listener>(
+    claim: impl FnOnce(&Path) -> Result<Option<Listener>>,
+    serve: impl FnOnce(Listener, Option<File>, &Options) -> Result<()>,
     options: &Options,
 ) -> Result<()> {
-    let mut starter = Starter::of(options);
+    let mut ready = options.ready_fd.and_then(inherited);
     let started = log::start(options).and_then(|()| {
         make_dump_dir(&options.dump_dir);
-        let endpoint = claim(&options.socket)?;
-        // Before the starter is told, who may have ended: SIGPIPE would end this process.
+        let listener = claim(&options.socket)?;
+        // Before anything is written to the ready pipe, whose reader may have ended: SIGPIPE would end this process.
         termination::watch().map_err(|error| Error::system("cannot handle SIGTERM", error))?;
-        Ok(endpoint)
+        Ok(listener)
     });
-    starter.tell(started.as_ref().map(|_| ()));
+    if let Some(pipe) = &mut ready {
+        // A starter that is gone is no reason not to serve others.
+        let _ = pipe.write_all(&wire::ready(started.as_ref().map(|_| ()).map_err(Error::message)));
+    }
     match started? {
         None => {
             ::log::info!("another monitor listens at {}: leaving it to that one", options.socket.display());
             Ok(())
         }
-        Some(endpoint) => serve(endpoint, starter.into_pipe(), options),
+        Some(listener) => serve(listener, ready, options),
     }
 }
 
 /// Without it the monitor serves all the same: hosts name directories of their own, and it is tried again for each dump.
 fn make_dump_dir(path: &Path) {
-    if let Err(error) = files::make_private_dir(path) {
+    if let Err(error) = sys::files::make_private_dir(path) {
         ::log::warn!("cannot make the dump directory {}: {error}", path.display());
     }
 }
 
-/// A socket at which nobody listens may be replaced; anything else must be left alone.
-fn refuse_other_file(path: &Path) -> Result<()> {
-    if files::is_no_socket(path) {
-        return Err(unusable(path, "what lies there is not a socket and is left alone"));
-    }
-    Ok(())
+/// The pipe to the host that has started this monitor: while its reader waits, a host is about to connect.
+#[cfg(target_os = "linux")]
+fn inherited(fd: i32) -> Option<File> {
+    sys::process::inherited(fd).map(File::from)
 }
 
-/// The error for a socket path at which no monitor can listen.
-fn unusable(path: &Path, why: impl std::fmt::Display) -> Error {
-    Error::new(CM_ERR_SOCKET, format!("cannot listen at {}: {why}", path.display()))
+/// Elsewhere it is standard output, whatever the number.
+#[cfg(not(target_os = "linux"))]
+fn inherited(_fd: i32) -> Option<File> {
+    #[cfg(unix)]
+    let pipe = std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned();
+    #[cfg(windows)]
+    let pipe = std::os::windows::io::AsHandle::as_handle(&std::io::stdout()).try_clone_to_owned();
+    pipe.ok().map(File::from)
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use lexopt::Arg;
 
-use crate::config;
 use crate::error::{Error, Result};
+use crate::settings;
 use crate::status::CM_ERR_COMMAND_LINE;
 use crate::sys::program;
 
@@ -95,8 +95,8 @@ impl Options {
             }
         }
         let dump_dir: PathBuf = dump_dir.ok_or_else(|| bad("--dump-dir is missing: give the directory for dumps"))?;
-        let socket = socket.unwrap_or_else(|| dump_dir.join(config::DEFAULT_SOCKET_NAME));
-        config::check_socket_path(&socket)?;
+        let socket = socket.unwrap_or_else(|| dump_dir.join(settings::DEFAULT_SOCKET_NAME));
+        settings::check_socket_path(&socket)?;
         Ok(Self { dump_dir, socket, stay, log_file, log_level, backend, ready_fd })
     }
 }

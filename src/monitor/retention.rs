@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::dump_file;
+use super::report_files;
 
 /// What a host asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn reports(directory: &Path) -> BTreeMap<String, Report> {
 /// other file, which is not ours to remove.
 fn report_name(name: &str) -> Option<&str> {
     // The application's name may hold dots, and so may that of an attachment.
-    name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|stem| dump_file::is_stem(stem))
+    name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|stem| report_files::is_stem(stem))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::log::Cell;
 use super::table::Table;
-use crate::config::{LOG_BYTES_DEFAULT, LOG_BYTES_MAX};
+use crate::settings::{LOG_BYTES_DEFAULT, LOG_BYTES_MAX};
 
 /// The first eight bytes.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"cm-page\0");

@@ -1,7 +1,7 @@
 //! What the monitor needs of the kernel beyond rustix. Not for signal handlers.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -113,4 +113,63 @@ pub(crate) fn inherited(fd: RawFd) -> Option<OwnedFd> {
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let _ = rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC);
     Some(fd)
+}
+
+/// A pidfd of the process that has connected a Unix socket: that very process, also where it has ended and its id is
+/// another's by now (`SO_PEERPIDFD`, include/uapi/asm-generic/socket.h). Kernels before 6.5 have no such option.
+pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    const SO_PEERPIDFD: libc::c_int = 77;
+    let mut fd: libc::c_int = -1;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: room for the descriptor, whose length is given.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PEERPIDFD, (&raw mut fd).cast(), &raw mut length)
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for this process.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether the process of a pidfd runs, or has ended and nobody has waited for it yet: as long its id is no other's.
+pub(crate) fn has_its_id(pidfd: &OwnedFd) -> bool {
+    let none = std::ptr::null::<libc::c_void>();
+    // SAFETY: integers and a NULL; signal 0 is sent to nobody (pidfd_send_signal(2)).
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), 0, none, 0) };
+    result == 0 || raw::errno() == libc::EPERM
+}
+
+/// A number that no other process has had since boot; None on kernels before 6.9, whose pidfds are not files of pidfs.
+pub(crate) fn unique_id(pidfd: &OwnedFd) -> Option<u64> {
+    // include/uapi/linux/magic.h
+    const PID_FS_MAGIC: i64 = 0x5049_4446;
+    let on_pidfs = rustix::fs::fstatfs(pidfd).ok()?.f_type as i64 == PID_FS_MAGIC;
+    on_pidfs.then(|| rustix::fs::fstat(pidfd).ok())?.map(|stat| stat.st_ino)
+}
+
+/// Undoes what a monitor may have inherited and must not have: an ignored SIGCHLD, without which nothing tells that a traced
+/// thread has stopped (sigaction(2), `SA_NOCLDWAIT`), blocked signals, and soft limits below the hard ones.
+pub(crate) fn reset_inherited() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let child = super::signals::get(libc::SIGCHLD);
+    if child.sa_sigaction == libc::SIG_IGN || child.sa_flags & libc::SA_NOCLDWAIT != 0 {
+        super::signals::set_default(libc::SIGCHLD);
+    }
+    // SAFETY: valid signals and a live signal set, of which all-zero bytes are a valid value.
+    unsafe {
+        // A file or time limit then is an error in the record, and not the end of the writer.
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::signal(libc::SIGXCPU, libc::SIG_IGN);
+        let mut unblocked: libc::sigset_t = std::mem::zeroed();
+        for signal in [libc::SIGCHLD, libc::SIGTERM] {
+            libc::sigaddset(&raw mut unblocked, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const unblocked, std::ptr::null_mut());
+    }
+    for resource in [Resource::Fsize, Resource::As, Resource::Data, Resource::Cpu, Resource::Nproc, Resource::Nofile] {
+        let limit = getrlimit(resource);
+        // To raise a soft limit to the hard one is always allowed (setrlimit(2)).
+        let _ = setrlimit(resource, Rlimit { current: limit.maximum, ..limit });
+    }
 }

@@ -3,6 +3,19 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static CAN_BE_MONITOR: AtomicBool = AtomicBool::new(false);
+
+/// This program calls `cm_run_monitor`: started once more, it reaches that call again.
+pub(crate) fn set_can_be_monitor() {
+    CAN_BE_MONITOR.store(true, Ordering::Relaxed);
+}
+
+/// Whether [`set_can_be_monitor`] was called.
+pub(crate) fn can_be_monitor() -> bool {
+    CAN_BE_MONITOR.load(Ordering::Relaxed)
+}
 
 /// Whether this process runs with more rights than its user has: then its environment is not to be trusted.
 #[cfg(target_os = "linux")]

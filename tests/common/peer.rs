@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crash_handler::CrashContext;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrUnix, SocketType};
 
 use super::PATIENCE;
 
@@ -48,6 +48,12 @@ impl Peer {
         let sent = rustix::io::retry_on_intr(|| rustix::net::send(&self.socket, message, SendFlags::NOSIGNAL))?;
         assert_eq!(sent, message.len());
         Ok(())
+    }
+
+    /// Sends a message with descriptors.
+    pub fn send_with(&self, message: &[u8], control: &mut SendAncillaryBuffer<'_, '_, '_>) -> io::Result<usize> {
+        let parts = [io::IoSlice::new(message)];
+        Ok(rustix::net::sendmsg(&self.socket, &parts, control, SendFlags::NOSIGNAL)?)
     }
 
     /// The next message; None once the monitor has closed the connection.

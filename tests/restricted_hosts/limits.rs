@@ -21,7 +21,7 @@ fn where_no_process_can_be_had_the_monitor_itself_writes() {
     assert_eq!(dump.thread_count(), 2);
     let log = std::fs::read_to_string(sandbox.dumps().join("monitor.log")).unwrap();
     assert!(
-        log.contains("cannot start a dumper (Resource temporarily unavailable (os error 11)): writing here"),
+        log.contains("cannot start a writer (Resource temporarily unavailable (os error 11)): writing here"),
         "{log}"
     );
 }

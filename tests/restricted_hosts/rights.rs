@@ -115,6 +115,6 @@ fn a_sandbox_in_which_ptrace_kills_leaves_a_record_that_says_so() {
     assert_eq!(sandbox.dump_files(), Vec::<std::path::PathBuf>::new());
     let record = sandbox.only_record();
     assert_eq!((&record["pid"], &record["signal"]["name"]), (&ended.pid.into(), &"SIGSEGV".into()));
-    let reason = format!("the dumper was ended by signal {}", libc::SIGSYS);
+    let reason = format!("the writer was ended by signal {}", libc::SIGSYS);
     assert_eq!(record["failed"], serde_json::json!([reason]));
 }

@@ -15,8 +15,8 @@ use minidumper::Client;
 use super::{not_installed, refuse_other};
 use crate::config::{Config, Settings, Strategy};
 use crate::error::{Error, Result, StaticError};
+use crate::settings::Contents;
 use crate::status::{CM_ERR_HANDLER, CM_ERR_UNSUPPORTED};
-use crate::wire::Contents;
 
 static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
 

@@ -6,7 +6,7 @@ use std::io::{self, Read, Take};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::monitor::dump_file::NewFile;
+use crate::monitor::report_files::NewFile;
 use crate::page::layout::ATTACHMENTS;
 
 /// How many bytes of each file are copied.
@@ -41,8 +41,8 @@ struct Attachment {
 impl Attachments {
     /// Copies the files as they are now, or as much of them as a host can wait for.
     pub(super) fn copy(files: &BTreeSet<PathBuf>, directory: &Path, stem: &str) -> Self {
-        let one = |path: &PathBuf| Attachment { path: path.clone(), source: None, copy: None, failure: None };
-        let all = files.iter().map(one).collect();
+        let new = |path: &PathBuf| Attachment { path: path.clone(), source: None, copy: None, failure: None };
+        let all = files.iter().map(new).collect();
         let mut attachments = Self { all, directory: directory.to_owned(), stem: stem.to_owned(), unfinished: false };
         attachments.copy_at_most(WHILE_HOST_WAITS);
         attachments

@@ -1,26 +1,17 @@
-//! The page of one host: where it is read, and what dumps and records say of it.
+//! The page of one host: where it is read.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::fs::SealFlags;
-use serde_json::{Value, json};
 
 use super::process_info::Stat;
 use crate::page::layout::PAGE_BYTES;
-use crate::page::log::Line;
 use crate::page::read::{self, Entries};
-use crate::sys::clock::utc;
 use crate::sys::ptrace;
-
-/// Keys of the annotations in a dump that hold the log, and the thread annotations, which have none of their own there.
-const LOG_KEY: &str = "log";
-const THREAD_KEY: &str = "thread";
 
 /// Where a host's page is.
 #[derive(Clone, Default)]
@@ -39,12 +30,13 @@ impl HostPage {
 
     /// What the host has put there: as it is in its memory, where that can be read, else by the descriptor. A forked child's
     /// memory is its own, and its parent's descriptor is not.
-    pub(super) fn entries(&self, pid: i32) -> Entries {
+    /// With `is_gone` the process has ended, and its id may be another's.
+    pub(super) fn entries(&self, pid: i32, is_gone: bool) -> Entries {
         if self.address == 0 {
             return Entries::default();
         }
         let memory = self.in_memory(pid);
-        let gone = memory(0, 1).is_err();
+        let gone = is_gone || memory(0, 1).is_err();
         let mut entries = match &self.memfd {
             Some(memfd) if gone => read::entries(&by_descriptor(memfd)),
             _ => read::entries(&memory),
@@ -102,40 +94,4 @@ fn began_before(pid: i32, tid: u32, moment: u64) -> bool {
     // A tick is counted when it begins.
     let nanoseconds = |ticks: u64| ticks.saturating_mul(1_000_000_000 / rustix::param::clock_ticks_per_second().max(1));
     ticks.is_some_and(|ticks| nanoseconds(ticks) <= moment)
-}
-
-/// The annotations of a dump: those of the process, those of its threads, and the log.
-pub(super) fn dump_annotations(entries: &Entries) -> BTreeMap<String, String> {
-    let mut annotations = entries.annotations.clone();
-    for of_thread in &entries.thread_annotations {
-        let key = format!("{THREAD_KEY}.{}.{}", of_thread.tid, of_thread.key);
-        annotations.insert(key, of_thread.value.clone());
-    }
-    if !entries.log.is_empty() {
-        let mut text = String::new();
-        for line in &entries.log {
-            let _ = writeln!(text, "{} {:7} {} {}", time(line), line.level.name(), line.tid, line.text);
-        }
-        annotations.insert(LOG_KEY.to_owned(), text);
-    }
-    annotations
-}
-
-/// The same in a record.
-pub(super) fn describe(record: &mut Value, entries: &Entries) {
-    record["annotations"] = json!(entries.annotations);
-    let mut threads: BTreeMap<String, BTreeMap<&str, &str>> = BTreeMap::new();
-    for of_thread in &entries.thread_annotations {
-        threads.entry(of_thread.tid.to_string()).or_default().insert(&of_thread.key, &of_thread.value);
-    }
-    record["thread_annotations"] = json!(threads);
-    record["log"] = entries
-        .log
-        .iter()
-        .map(|line| json!({ "time": time(line), "level": line.level.name(), "tid": line.tid, "text": line.text }))
-        .collect();
-}
-
-fn time(line: &Line) -> String {
-    utc(UNIX_EPOCH + Duration::from_nanos(line.time))
 }

@@ -1,7 +1,33 @@
-//! Signals and their codes by name (sigaction(2), asm-generic/siginfo.h).
+//! Signals as records name them, and their codes (sigaction(2), asm-generic/siginfo.h).
+
+use minidump_writer::crash_context::CrashContext;
+use serde_json::{Value, json};
+
+/// The signal of a crash.
+pub(super) fn of_crash(context: &CrashContext) -> Value {
+    let (number, code) = (context.siginfo.ssi_signo as i32, context.siginfo.ssi_code);
+    json!({
+        "number": number,
+        "name": signal(number),
+        "code": code,
+        "code_name": code_name(number, code),
+    })
+}
+
+/// How a process has ended; `status` is its wait status (wait(2)), where that is known.
+pub(super) fn of_exit(status: Option<i32>) -> Value {
+    match status {
+        None => json!("unknown"),
+        Some(status) if libc::WIFSIGNALED(status) => {
+            let number = libc::WTERMSIG(status);
+            json!({ "signal": { "number": number, "name": signal(number) }, "core": libc::WCOREDUMP(status) })
+        }
+        Some(status) => json!({ "status": libc::WEXITSTATUS(status) }),
+    }
+}
 
 /// The name of a signal that ends processes; `SIG<number>` for the others.
-pub(super) fn signal(number: i32) -> String {
+fn signal(number: i32) -> String {
     let name = match number {
         libc::SIGHUP => "SIGHUP",
         libc::SIGINT => "SIGINT",
@@ -25,7 +51,7 @@ pub(super) fn signal(number: i32) -> String {
 }
 
 /// The name of a signal's code; its number where it has none.
-pub(super) fn code(signal: i32, code: i32) -> String {
+fn code_name(signal: i32, code: i32) -> String {
     let sent: &[(i32, &str)] = &[
         (0, "SI_USER"),
         (-1, "SI_QUEUE"),
@@ -74,11 +100,11 @@ mod tests {
 
     #[test]
     fn codes_are_the_signals_own_or_the_senders() {
-        assert_eq!(code(libc::SIGSEGV, 1), "SEGV_MAPERR");
-        assert_eq!(code(libc::SIGFPE, 1), "FPE_INTDIV");
-        assert_eq!(code(libc::SIGABRT, -6), "SI_TKILL");
-        assert_eq!(code(libc::SIGSEGV, 128), "SI_KERNEL");
-        assert_eq!(code(libc::SIGSEGV, 77), "77");
+        assert_eq!(code_name(libc::SIGSEGV, 1), "SEGV_MAPERR");
+        assert_eq!(code_name(libc::SIGFPE, 1), "FPE_INTDIV");
+        assert_eq!(code_name(libc::SIGABRT, -6), "SI_TKILL");
+        assert_eq!(code_name(libc::SIGSEGV, 128), "SI_KERNEL");
+        assert_eq!(code_name(libc::SIGSEGV, 77), "77");
         assert_eq!(signal(64), "SIG64");
     }
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use minidumper::{LoopAction, MinidumpBinary, ServerHandler};
 
 use super::state::State;
-use crate::config;
-use crate::monitor::dump_file::{self, NewFile};
+use crate::monitor::report_files::{self, NewFile};
+use crate::settings;
 use crate::wire::{self, Hello, PROTOCOL_VERSION};
 
 pub(super) struct Handler(pub Arc<State>);
@@ -18,7 +18,7 @@ pub(super) struct Handler(pub Arc<State>);
 impl ServerHandler for Handler {
     /// Which host it is for, minidumper's server does not say before the dump is written.
     fn create_minidump_file(&self) -> io::Result<(File, PathBuf)> {
-        let create = |directory: &Path| NewFile::create(directory, &dump_file::stem(config::APP_NAME_DEFAULT, 0));
+        let create = |directory: &Path| NewFile::create(directory, &report_files::stem(settings::APP_NAME_DEFAULT, 0));
         let own = &self.0.dump_dir;
         // Hosts name directories of their own.
         let new = create(own).or_else(|_| create(&std::env::temp_dir()));

@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use minidumper::{Server, SocketName};
 
-use super::dump_file;
 #[cfg(target_os = "linux")]
 use super::linux::somebody_listens;
-use super::lock::Lock;
-use super::{Options, unusable};
+use super::options::Options;
+use super::report_files;
+use super::socket_lock::{Lock, unusable};
 use crate::error::{Error, Result};
 use crate::sys::{descriptors, files, termination};
 use handler::Handler;
@@ -50,7 +50,7 @@ pub(super) fn claim(socket: &Path) -> Result<Option<Server>> {
 #[cfg(not(target_os = "linux"))]
 fn somebody_listens(socket: &Path) -> Result<bool> {
     use std::sync::mpsc::{self, RecvTimeoutError};
-    super::refuse_other_file(socket)?;
+    super::socket_lock::refuse_other_file(socket)?;
     // minidumper's client waits for ever for one that is stopped.
     let (sender, receiver) = mpsc::channel();
     let path = socket.to_owned();
@@ -69,7 +69,7 @@ fn somebody_listens(socket: &Path) -> Result<bool> {
 pub(super) fn serve(mut server: Server, starter: Option<File>, options: &Options) -> Result<()> {
     log::info!("listening at {}, with minidumper's server", options.socket.display());
     descriptors::raise_limit();
-    dump_file::remove_abandoned(&options.dump_dir);
+    report_files::remove_abandoned(&options.dump_dir);
     let state = Arc::new(State::new(options));
     if starter.is_some() {
         give_up_without_host(&state);

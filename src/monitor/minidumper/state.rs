@@ -11,10 +11,11 @@ use std::thread::{self, JoinHandle};
 use minidumper::{LoopAction, MinidumpBinary};
 
 use super::dumped_process;
-use crate::config;
-use crate::monitor::dump_file::{self, NewFile};
+use crate::monitor::callbacks;
+use crate::monitor::options::Options;
+use crate::monitor::report_files::{self, NewFile};
 use crate::monitor::retention::{self, Limits};
-use crate::monitor::{Options, callbacks};
+use crate::settings;
 use crate::wire::Hello;
 
 /// Hosts that are known by name; beyond that the first ones are forgotten. Nobody tells which have ended.
@@ -82,8 +83,8 @@ impl State {
         known.unwrap_or_else(|| Host {
             pid,
             dump_dir: self.dump_dir.clone(),
-            app_name: config::APP_NAME_DEFAULT.to_owned(),
-            retention: Limits { files: config::KEEP_FILES_DEFAULT, bytes: config::KEEP_BYTES_DEFAULT },
+            app_name: settings::APP_NAME_DEFAULT.to_owned(),
+            retention: Limits { files: settings::KEEP_FILES_DEFAULT, bytes: settings::KEEP_BYTES_DEFAULT },
         })
     }
 
@@ -100,7 +101,7 @@ impl State {
         let host = self.dumped_host(&contents);
         let name = format!("process {}", host.pid);
         let publish = || {
-            let mut file = NewFile::create(&host.dump_dir, &dump_file::stem(&host.app_name, host.pid as i32))?;
+            let mut file = NewFile::create(&host.dump_dir, &report_files::stem(&host.app_name, host.pid as i32))?;
             file.file.write_all(&contents)?;
             file.publish("dmp")
         };

@@ -18,9 +18,9 @@ use minidump_writer::CrashContextExt;
 use minidump_writer::crash_context::CrashContext;
 use minidump_writer::minidump_format::MDStreamType;
 
-use super::host_page;
+use crate::monitor::host_data;
 use crate::page::read::Entries;
-use crate::wire::Contents;
+use crate::settings::Contents;
 use builder::Builder;
 use maps::Maps;
 use target::Target;
@@ -90,7 +90,7 @@ pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
         }
     }
     builder.add("memory list", |builder| builder.memory_list());
-    builder.add("annotations", |builder| annotations::write(builder, &host_page::dump_annotations(entries)));
+    builder.add("annotations", |builder| annotations::write(builder, &host_data::dump_annotations(entries)));
     builder.add("exception", |builder| builder.exception());
     builder.add("system information", |builder| builder.system_info());
     builder.add("memory information", |builder| builder.memory_info(maps.sorted()));

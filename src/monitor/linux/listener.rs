@@ -1,20 +1,21 @@
-//! The listening socket, and that no two monitors have the same one.
+//! The listening socket: that no two monitors have the same one, and who may connect.
 //!
 //! The path's lock is held while a monitor looks whether somebody listens and begins to listen itself, and again while it
 //! stops.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::process::Process;
 use crate::error::Result;
-use crate::monitor::lock::Lock;
-use crate::monitor::{refuse_other_file, unusable};
+use crate::monitor::socket_lock::{Lock, refuse_other_file, unusable};
 use crate::sys::files;
-use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
+use crate::sys::raw::{self, Deadline, SocketAddress};
 
 /// Connections that wait to be accepted; the kernel caps it at net.core.somaxconn.
 pub(super) const BACKLOG: i32 = 1024;
@@ -23,14 +24,14 @@ pub(super) const BACKLOG: i32 = 1024;
 const PROBE: Duration = Duration::from_secs(1);
 
 /// A socket that this process alone listens at.
-pub(in crate::monitor) struct Endpoint {
-    pub listener: OwnedFd,
+pub(in crate::monitor) struct Listener {
+    pub(super) socket: OwnedFd,
     path: PathBuf,
     /// Device and inode of the socket file: whether it is still ours when we end.
     file: (u64, u64),
 }
 
-impl Endpoint {
+impl Listener {
     /// Begins to listen at `path`; None where another monitor does.
     pub(super) fn claim(path: &Path) -> Result<Option<Self>> {
         let lock = Lock::take(path)?;
@@ -39,31 +40,60 @@ impl Endpoint {
         }
         let error = |errno| unusable(path, errno);
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let listener =
+        let socket =
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(error)?;
         let address = SocketAddrUnix::new(path).map_err(error)?;
         // Mode 0600 from the start: bind(2) makes the file by the process's umask.
-        files::with_private_umask(|| rustix::net::bind(&listener, &address)).map_err(error)?;
-        rustix::net::listen(&listener, BACKLOG).map_err(error)?;
+        files::with_private_umask(|| rustix::net::bind(&socket, &address)).map_err(error)?;
+        rustix::net::listen(&socket, BACKLOG).map_err(error)?;
         let file = identity(path).ok_or_else(|| unusable(path, "the socket vanished at once"))?;
         drop(lock);
-        Ok(Some(Self { listener, path: path.to_owned(), file }))
+        Ok(Some(Self { socket, path: path.to_owned(), file }))
     }
 
-    /// Stops listening, unless a host has just connected: `accept` says whether it took one in.
-    pub(super) fn release(self, accept: impl FnOnce(&OwnedFd) -> bool) -> Option<Self> {
-        // Without the lock (the directory may be gone) there is nothing left to protect.
-        let lock = Lock::take(&self.path);
-        if accept(&self.listener) {
-            return Some(self);
+    /// The next process that waits to be taken in and may be: one of this user.
+    pub(super) fn accept(&self) -> Accepted {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = match rustix::net::accept_with(&self.socket, flags) {
+            Ok(socket) => socket,
+            Err(Errno::INTR | Errno::CONNABORTED) => return Accepted::Refused,
+            Err(Errno::AGAIN) => return Accepted::Nobody,
+            Err(errno) => {
+                log::error!("cannot accept a connection: {errno}");
+                return Accepted::Nobody;
+            }
+        };
+        let Ok(peer) = raw::peer_credentials(socket.as_raw_fd()) else { return Accepted::Refused };
+        let uid = rustix::process::geteuid().as_raw();
+        if peer.uid != uid {
+            log::warn!("refused process {} of user {}: this monitor serves user {uid}", peer.pid, peer.uid);
+            return Accepted::Refused;
         }
+        let process = Process::of_peer(socket.as_fd(), peer.pid);
+        Accepted::Peer(socket, process)
+    }
+
+    /// As long as it is held no monitor begins to listen here. None where it cannot be had (the directory may be gone): then
+    /// there is nothing left to protect.
+    pub(super) fn lock(&self) -> Option<Lock> {
+        Lock::take(&self.path).ok()
+    }
+
+    /// Stops listening.
+    pub(super) fn release(self, lock: Option<Lock>) {
         // Another monitor's socket is not ours to remove. Where there is none any more, the lock is all that is left.
         if identity(&self.path).is_none_or(|found| found == self.file) {
             let _ = std::fs::remove_file(&self.path);
             lock.into_iter().for_each(Lock::remove);
         }
-        None
     }
+}
+
+/// What [`Listener::accept`] has found.
+pub(super) enum Accepted {
+    Peer(OwnedFd, Process),
+    Refused,
+    Nobody,
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -74,9 +104,9 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 pub(in crate::monitor) fn somebody_listens(path: &Path) -> Result<bool> {
     refuse_other_file(path)?;
     match raw::connect(&SocketAddress::new(path.as_os_str().as_encoded_bytes()), Deadline::after(PROBE)) {
-        Ok(_) | Err(Errno(libc::ETIMEDOUT)) => Ok(true),
-        Err(Errno(libc::ENOENT)) => Ok(false),
-        Err(Errno(libc::ECONNREFUSED)) => {
+        Ok(_) | Err(raw::Errno(libc::ETIMEDOUT)) => Ok(true),
+        Err(raw::Errno(libc::ENOENT)) => Ok(false),
+        Err(raw::Errno(libc::ECONNREFUSED)) => {
             std::fs::remove_file(path).map_err(|error| unusable(path, format_args!("a stale socket: {error}")))?;
             Ok(false)
         }

@@ -6,9 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::dumper::{Cause, Work};
-use super::event_loop::Monitor;
-use super::process_info::Stat;
 use crate::page::layout::HEARTBEAT_MIN;
 
 /// How often the stamp is looked at within the promised time.
@@ -16,10 +13,10 @@ const LOOKS: u32 = 4;
 
 /// A promise, and how it is kept.
 pub(super) struct Heartbeat {
-    within: Duration,
+    pub within: Duration,
     /// The host's last stamp, which is only compared.
     stamp: Duration,
-    next_look: Instant,
+    pub next_look: Instant,
     /// How long the stamp has been the same, as far as it counts.
     silent: Duration,
     was_stopped: bool,
@@ -28,13 +25,15 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    fn new((within, stamp): (Duration, Duration), now: Instant) -> Self {
+    /// For a promise within a time; None where that is too short to be kept.
+    pub(super) fn new((within, stamp): (Duration, Duration), now: Instant) -> Option<Self> {
         let next_look = now + within / LOOKS;
-        Self { within, stamp, next_look, silent: Duration::ZERO, was_stopped: false, dumped: false }
+        let heartbeat = Self { within, stamp, next_look, silent: Duration::ZERO, was_stopped: false, dumped: false };
+        (within >= HEARTBEAT_MIN).then_some(heartbeat)
     }
 
     /// Whether the host is to be dumped, by what it shows at a look that is due.
-    fn look(&mut self, stamp: Duration, is_stopped: bool, now: Instant) -> bool {
+    pub(super) fn look(&mut self, stamp: Duration, is_stopped: bool, now: Instant) -> bool {
         let step = self.within / LOOKS;
         let is_late = now.saturating_duration_since(self.next_look) > step;
         let counts = !(is_late || is_stopped || self.was_stopped);
@@ -46,44 +45,6 @@ impl Heartbeat {
             self.silent += step;
         }
         self.silent >= self.within && !std::mem::replace(&mut self.dumped, self.silent >= self.within)
-    }
-}
-
-impl Monitor {
-    /// The host's promise has changed.
-    pub(super) fn look_for_promise(&mut self, pid: i32) {
-        if let Some(host) = self.hosts.get_mut(&pid) {
-            let promise = host.page.heartbeat(pid).filter(|(within, _)| *within >= HEARTBEAT_MIN);
-            host.heartbeat = promise.map(|promise| Heartbeat::new(promise, Instant::now()));
-        }
-    }
-
-    pub(super) fn next_heartbeat(&self) -> Option<Instant> {
-        self.hosts.values().filter_map(|host| Some(host.heartbeat.as_ref()?.next_look)).min()
-    }
-
-    /// Has those dumped that are overdue.
-    pub(super) fn dump_silent_hosts(&mut self) {
-        let now = Instant::now();
-        let mut silent = Vec::new();
-        for (pid, host) in &mut self.hosts {
-            let Some(heartbeat) = host.heartbeat.as_mut().filter(|heartbeat| heartbeat.next_look <= now) else {
-                continue;
-            };
-            let Some((_, stamp)) = host.page.heartbeat(*pid) else {
-                host.heartbeat = None;
-                continue;
-            };
-            let is_stopped = Stat::of(*pid).is_some_and(|stat| stat.is_stopped());
-            if heartbeat.look(stamp, is_stopped, now) {
-                silent.push((*pid, heartbeat.within));
-            }
-        }
-        for (pid, within) in silent {
-            log::warn!("process {pid} gave no sign of life for {within:?}");
-            // Nobody is to blame; the main thread's id is the process's.
-            self.enqueue(pid, Work::Dump { session: None, tid: pid, cause: Cause::Hang(within) });
-        }
     }
 }
 
@@ -101,7 +62,7 @@ mod tests {
     impl Watched {
         fn new() -> Self {
             let now = Instant::now();
-            Self { heartbeat: Heartbeat::new((WITHIN, Duration::ZERO), now), now }
+            Self { heartbeat: Heartbeat::new((WITHIN, Duration::ZERO), now).unwrap(), now }
         }
 
         /// Whether the host is dumped at one of as many looks, each so long after the one before.

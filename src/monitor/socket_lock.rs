@@ -1,11 +1,11 @@
-//! The lock of a socket path: of several monitors that start at once one wins, the others see it.
+//! A socket's path: the lock by which one of several monitors that start at once wins it, and what must be left alone there.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::unusable;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::status::CM_ERR_SOCKET;
 use crate::sys::files;
 
 /// A lock file beside the socket, `<socket>.lock`, that this process has locked (flock(2)); given back when dropped.
@@ -40,4 +40,17 @@ impl Lock {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// A socket at which nobody listens may be replaced; anything else must be left alone.
+pub(super) fn refuse_other_file(path: &Path) -> Result<()> {
+    if files::is_no_socket(path) {
+        return Err(unusable(path, "what lies there is not a socket and is left alone"));
+    }
+    Ok(())
+}
+
+/// The error for a socket path at which no monitor can listen.
+pub(super) fn unusable(path: &Path, why: impl std::fmt::Display) -> Error {
+    Error::new(CM_ERR_SOCKET, format!("cannot listen at {}: {why}", path.display()))
 }

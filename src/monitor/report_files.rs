@@ -13,7 +13,7 @@ const COUNTER_MAX: u32 = 1000;
 /// A time since 2001 has as many digits; that of a clock which has not been set is filled up.
 const TIME_DIGITS: usize = 10;
 
-/// Far longer than any dumper may take.
+/// Far longer than any writer may take.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// What the files of one crash have in common: `<app>-<unix time>-<pid>`.
@@ -44,7 +44,7 @@ impl NewFile {
     /// Makes the directory where it is missing, and the temporary file in it.
     pub(super) fn create(directory: &Path, stem: &str) -> io::Result<Self> {
         files::make_private_dir(directory)?;
-        // The writer's own pid makes the name unique among the dumpers alive.
+        // The writer's own pid makes the name unique among the writers alive.
         let temporary = directory.join(format!(".{stem}.{}.tmp", std::process::id()));
         // create_new is O_EXCL, which follows no symbolic link either (open(2)).
         let file = files::private().read(true).write(true).create_new(true).open(&temporary)?;

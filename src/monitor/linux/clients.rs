@@ -1,0 +1,264 @@
+//! The processes that are connected: taken in, listened to, and missed when they end. What they want written becomes a job.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+use super::host_page::HostPage;
+use super::listener::{self, Accepted, Listener};
+use super::messages::Message;
+use super::poll::{Poll, Source};
+use super::process::Process;
+use super::sessions::{Received, Sessions};
+use crate::monitor::hosts::{Description, Hosts};
+use crate::monitor::queue::{self, Cause, Job, Work};
+use crate::sys::process;
+use crate::wire::{self, Verdict};
+
+/// Connections accepted for one event. Fewer than events, among which are the ends of those accepted before: who connects
+/// again and again is not to keep the others from being served.
+const ACCEPTED_AT_ONCE: usize = 16;
+/// Messages taken from each connection of a process that has ended.
+const DRAINED_MAX: usize = 1024;
+
+/// What concerns others.
+pub(super) enum Event {
+    /// Something is to be written.
+    Job(Box<Job<Process>>),
+    /// A session has ended, and waits for no answer any more.
+    SessionEnded(u64),
+}
+
+pub(super) struct Clients {
+    /// None once released.
+    listener: Option<Listener>,
+    sessions: Sessions,
+    hosts: Hosts<Process>,
+    /// Where dumps go of hosts that do not say.
+    default: Description,
+    /// Whether anybody was taken in yet.
+    pub had_any: bool,
+    events: VecDeque<Event>,
+}
+
+impl Clients {
+    pub(super) fn new(listener: Listener, default: Description, poll: &Poll) -> Self {
+        poll.add(listener.socket.as_fd(), Source::Listener);
+        let (sessions, hosts) = (Sessions::new(queue::DESCRIPTORS_MAX), Hosts::new());
+        Self { listener: Some(listener), sessions, hosts, default, had_any: false, events: VecDeque::new() }
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(super) fn has_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
+    /// Stops listening, unless somebody who is `wanted` has just connected; says whether it did.
+    pub(super) fn release(&mut self, poll: &Poll, wanted: bool) -> bool {
+        let lock = self.listener.as_ref().and_then(Listener::lock);
+        if wanted && self.accept(poll, listener::BACKLOG as usize) {
+            return false;
+        }
+        if let Some(listener) = self.listener.take() {
+            listener.release(lock);
+        }
+        true
+    }
+
+    /// Takes in those who wait to be.
+    pub(super) fn accept_some(&mut self, poll: &Poll) {
+        self.accept(poll, ACCEPTED_AT_ONCE);
+    }
+
+    /// Takes in those who wait to be, up to a number; says whether anybody was there.
+    fn accept(&mut self, poll: &Poll, at_most: usize) -> bool {
+        let mut accepted = false;
+        for _ in 0..at_most {
+            match self.listener.as_ref().map_or(Accepted::Nobody, Listener::accept) {
+                Accepted::Peer(socket, process) => self.admit(poll, socket, process),
+                Accepted::Refused => continue,
+                Accepted::Nobody => break,
+            }
+            accepted = true;
+        }
+        accepted
+    }
+
+    fn admit(&mut self, poll: &Poll, socket: OwnedFd, process: Process) {
+        let pid = process.pid;
+        if self.hosts.get(pid).is_some_and(|host| !host.process.is(&process)) {
+            // The id is used again: the one that had it before has ended.
+            self.host_ended(poll, pid);
+        }
+        let Some(id) = self.sessions.admit(socket, pid) else { return };
+        if !self.sessions.socket(id).is_some_and(|socket| poll.add(socket, Source::Session(id))) {
+            self.sessions.remove(id);
+            return;
+        }
+        self.had_any = true;
+        if self.hosts.get(pid).is_none() {
+            if let Some(end) = process.end() {
+                poll.add(end, Source::HostEnd(pid));
+            }
+            self.hosts.insert(pid, process);
+            log::info!("process {pid} connected");
+        }
+        self.hosts.add_session(pid);
+    }
+
+    /// Takes one message of a session and acts on it.
+    pub(super) fn hear(&mut self, poll: &Poll, id: u64) {
+        if let Received::Message(pid, message, descriptor) = self.receive(poll, id) {
+            self.act(poll, id, pid, message, descriptor);
+        }
+    }
+
+    /// Takes one message; what is not one has been dealt with.
+    fn receive(&mut self, poll: &Poll, id: u64) -> Received {
+        let received = self.sessions.receive(id);
+        if let Received::End = received {
+            self.end_session(poll, id);
+        }
+        received
+    }
+
+    /// Acts on what a process that has ended has still said: a goodbye is in time until then.
+    fn drain(&mut self, poll: &Poll, pid: i32) {
+        // On one that waits to be accepted it may have said something too.
+        self.accept(poll, listener::BACKLOG as usize);
+        for id in self.sessions.of(pid) {
+            // Bounded: children of it may hold the connection open, and go on.
+            for _ in 0..DRAINED_MAX {
+                match self.receive(poll, id) {
+                    Received::Message(pid, message, descriptor) => self.act(poll, id, pid, message, descriptor),
+                    Received::Skipped => {}
+                    Received::Nothing | Received::End => break,
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, poll: &Poll, id: u64, pid: i32, message: Message, descriptor: Option<OwnedFd>) {
+        match message {
+            Message::Ignored => {}
+            Message::Ping => self.send(poll, id, &wire::header(wire::KIND_PONG, 0)),
+            Message::Hello { description, page } => {
+                if let Some(host) = self.hosts.get_mut(pid) {
+                    host.description = Some(description);
+                    host.process.page = HostPage::new(page, descriptor);
+                    // Before the answer, after which the host may end at any time.
+                    host.info.get_or_insert_with(|| host.process.info(pid));
+                    // It may have said goodbye before, and installed once more.
+                    host.end_expected = false;
+                }
+                self.look_for_promise(pid);
+                self.send(poll, id, &wire::welcome(Verdict::Served));
+            }
+            Message::OtherVersion(version) => {
+                let ours = wire::PROTOCOL_VERSION;
+                log::warn!(
+                    "process {pid}: host speaks protocol version {version}, we speak {ours}: its connection is closed"
+                );
+                self.send(poll, id, &wire::welcome(Verdict::WrongVersion));
+                self.end_session(poll, id);
+            }
+            Message::Crash(context) => {
+                log::info!("process {pid} reports signal {} in thread {}", context.siginfo.ssi_signo, context.tid);
+                self.hosts.expect_end(pid);
+                let tid = context.tid;
+                self.request(pid, Some(id), Work::Dump { tid, cause: Cause::Crash(context) });
+            }
+            Message::DumpRequest { tid, reason } => {
+                log::info!("process {pid} asks for a dump: {reason}");
+                self.request(pid, Some(id), Work::Dump { tid, cause: Cause::Request(reason) });
+            }
+            Message::Heartbeat => self.look_for_promise(pid),
+            Message::Goodbye => {
+                log::info!("process {pid} says goodbye");
+                self.hosts.expect_end(pid);
+            }
+        }
+    }
+
+    fn look_for_promise(&mut self, pid: i32) {
+        let promise = self.hosts.get(pid).and_then(|host| host.process.heartbeat());
+        self.hosts.set_promise(pid, promise);
+    }
+
+    /// Has hosts dumped that have given no sign of life in time.
+    pub(super) fn check_heartbeats(&mut self) {
+        let look = |process: &Process| Some((process.heartbeat()?.1, process.is_stopped()));
+        for (pid, within) in self.hosts.overdue(Instant::now(), look) {
+            log::warn!("process {pid} gave no sign of life for {within:?}");
+            // Nobody is to blame; the main thread's id is the process's.
+            self.request(pid, None, Work::Dump { tid: pid, cause: Cause::Hang(within) });
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.hosts.next_deadline()
+    }
+
+    /// Has something written to the host's dump directory.
+    fn request(&mut self, pid: i32, session: Option<u64>, work: Work) {
+        let Some(host) = self.hosts.get(pid) else { return };
+        let description = host.description.clone().unwrap_or_else(|| self.default.clone());
+        let (process, info) = (host.process.clone(), host.info.clone());
+        let requested = Instant::now();
+        self.events.push_back(Event::Job(Box::new(Job { pid, process, description, info, requested, session, work })));
+    }
+
+    pub(super) fn send(&mut self, poll: &Poll, id: u64, bytes: &[u8]) {
+        if !self.sessions.send(id, bytes) {
+            self.end_session(poll, id);
+        }
+    }
+
+    pub(super) fn end_session(&mut self, poll: &Poll, id: u64) {
+        let Some((socket, pid)) = self.sessions.remove(id) else { return };
+        poll.remove(&socket);
+        self.events.push_back(Event::SessionEnded(id));
+        // A host that is ending is kept until its pidfd says that it has. One that closed its connections, or replaced
+        // itself by another program, is no host any more.
+        let last = self.hosts.remove_session(pid);
+        if last.is_some_and(|host| host.end_expected || !host.process.is_ending()) {
+            self.forget_host(poll, pid);
+        }
+    }
+
+    /// The process is gone, though children of it may hold its connections open.
+    pub(super) fn host_ended(&mut self, poll: &Poll, pid: i32) {
+        self.drain(poll, pid);
+        let Some(host) = self.hosts.get(pid) else { return };
+        let status = host.process.wait_status();
+        if !host.end_expected && host.description.is_some() && status != Some(0) {
+            log::warn!("process {pid} ended without a goodbye: {}", process::describe_status(status));
+            self.request(pid, None, Work::Death { status });
+        }
+        for id in self.sessions.of(pid) {
+            self.end_session(poll, id);
+        }
+        self.forget_host(poll, pid);
+    }
+
+    fn forget_host(&mut self, poll: &Poll, pid: i32) {
+        let Some(host) = self.hosts.remove(pid) else { return };
+        if let Some(end) = host.process.end() {
+            poll.remove(end);
+        }
+        log::info!("process {pid} is gone");
+    }
+
+    pub(super) fn socket(&self, session: u64) -> Option<BorrowedFd<'_>> {
+        self.sessions.socket(session)
+    }
+
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let listener = self.listener.iter().map(|listener| listener.socket.as_raw_fd());
+        let hosts = self.hosts.processes().filter_map(|process| Some(process.end()?.as_raw_fd()));
+        listener.chain(self.sessions.descriptors()).chain(hosts)
+    }
+}

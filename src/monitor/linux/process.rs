@@ -1,0 +1,159 @@
+//! A process, and the proof that an id still means it: a process id is used again once its process has been waited for.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::host_page::HostPage;
+use super::process_info::{self, ProcessInfo, Stat};
+use crate::monitor::record::HostInfo;
+use crate::page::read::Entries;
+use crate::sys::process;
+
+/// One process. What is known of it is of no other one.
+#[derive(Clone)]
+pub(super) struct Process {
+    pub pid: i32,
+    /// None on kernels before 5.3.
+    pidfd: Option<Rc<OwnedFd>>,
+    /// In clock ticks after boot (proc(5), starttime).
+    started: Option<u64>,
+    /// See [`process::unique_id`].
+    unique: Option<u64>,
+    pub page: HostPage,
+}
+
+impl Process {
+    /// The process that has connected `socket`, whose id the socket's peer credentials say is `pid`.
+    pub(super) fn of_peer(socket: BorrowedFd<'_>, pid: i32) -> Self {
+        match process::peer_pidfd(socket) {
+            Ok(pidfd) => Self::proven(pid, pidfd),
+            Err(_) => Self::by_id(pid),
+        }
+    }
+
+    /// The kernel says that the pidfd is the process's.
+    fn proven(pid: i32, pidfd: OwnedFd) -> Self {
+        let unique = process::unique_id(&pidfd);
+        // Not needed where there is a better mark; and true if the id still was the process's own afterwards.
+        let started = if unique.is_none() { start_time(pid) } else { None };
+        let started = started.filter(|_| process::has_its_id(&pidfd));
+        Self { pid, pidfd: Some(Rc::new(pidfd)), started, unique, page: HostPage::default() }
+    }
+
+    /// On kernels before 6.5 the id is all there is. Where it changes its process meanwhile the process counts as gone.
+    fn by_id(pid: i32) -> Self {
+        let before = start_time(pid);
+        let pidfd = process::pidfd(pid);
+        let started = start_time(pid).filter(|started| before == Some(*started));
+        let pidfd = pidfd.filter(|_| started.is_some()).map(Rc::new);
+        Self { pid, pidfd, started, unique: None, page: HostPage::default() }
+    }
+
+    /// Whether both are one process.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.pid == other.pid && self.unique == other.unique && self.started == other.started
+    }
+
+    /// Whether the process is gone and another one has its id by now. Then nothing that the id gives is to be believed.
+    pub(super) fn id_is_anothers(&self) -> bool {
+        let has_its_id = self.pidfd.as_deref().is_some_and(process::has_its_id);
+        !has_its_id && start_time(self.pid).is_some_and(|now| self.started != Some(now))
+    }
+
+    /// What /proc says of the process, whose thread `tid` is there; nothing where its id is another's.
+    pub(super) fn info(&self, tid: i32) -> HostInfo {
+        let info = ProcessInfo::read(self.pid, tid);
+        if self.id_is_anothers() {
+            return HostInfo::default();
+        }
+        let started = info.started();
+        HostInfo { executable: info.executable, command_line: info.command_line, started }
+    }
+
+    /// What the process has put into its page.
+    pub(super) fn entries(&self) -> Entries {
+        self.page.entries(self.pid, self.id_is_anothers())
+    }
+
+    /// What the process promises, and the stamp of its last sign of life; None for no promise.
+    pub(super) fn heartbeat(&self) -> Option<(Duration, Duration)> {
+        self.page.heartbeat(self.pid)
+    }
+
+    /// Whether the process is stopped, by a signal or a tracer.
+    pub(super) fn is_stopped(&self) -> bool {
+        Stat::of(self.pid).is_some_and(|stat| stat.is_stopped())
+    }
+
+    /// A descriptor that becomes readable when the process ends.
+    pub(super) fn end(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_deref().map(OwnedFd::as_fd)
+    }
+
+    /// Whether the process is about to end: it closes its files shortly before that.
+    pub(super) fn is_ending(&self) -> bool {
+        self.pidfd.is_some() && (process_info::is_exiting(self.pid) || self.id_is_anothers())
+    }
+
+    /// How it has ended: its wait status, where the kernel tells.
+    pub(super) fn wait_status(&self) -> Option<i32> {
+        let of_zombie = process_info::wait_status_of_zombie(self.pid);
+        let pidfd = self.pidfd.as_deref();
+        // Nobody had waited for it when that was read, so it was this one's.
+        of_zombie.filter(|_| pidfd.is_none_or(process::has_its_id)).or_else(|| pidfd.and_then(process::wait_status))
+    }
+
+    /// Waits until the process has ended, at most for a time.
+    pub(super) fn wait_for_end(&self, at_most: Duration) {
+        if let Some(pidfd) = &self.pidfd {
+            process::wait_for_end(pidfd, at_most);
+        }
+    }
+}
+
+fn start_time(pid: i32) -> Option<u64> {
+    Stat::of(pid)?.field(22)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    /// A process that has ended and been waited for, and whose id is by now that of this one.
+    pub(in crate::monitor::linux) fn with_our_id() -> Process {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pidfd = process::pidfd(child.id() as i32).unwrap();
+        let unique = process::unique_id(&pidfd);
+        child.wait().unwrap();
+        let (pid, pidfd) = (std::process::id() as i32, Some(Rc::new(pidfd)));
+        Process { pid, pidfd, started: Some(1), unique, page: HostPage::default() }
+    }
+
+    #[test]
+    fn a_peer_is_the_process_that_connected() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let pid = std::process::id() as i32;
+        let [first, second] = [&ours, &theirs].map(|socket| Process::of_peer(socket.as_fd(), pid));
+        assert!(first.is(&second));
+        let before_6_5 = Process::by_id(pid);
+        assert!(before_6_5.is(&Process::by_id(pid)));
+        let before_5_3 = Process { pidfd: None, ..before_6_5.clone() };
+        for process in [first, before_6_5, before_5_3] {
+            assert!(!process.id_is_anothers() && process.info(pid).executable.is_some());
+        }
+    }
+
+    #[test]
+    fn of_an_id_that_is_used_again_nothing_is_told() {
+        let (socket, _other) = UnixStream::pair().unwrap();
+        let gone = with_our_id();
+        let pid = gone.pid;
+        assert!(!gone.is(&Process::of_peer(socket.as_fd(), pid)));
+        assert!(gone.id_is_anothers());
+        assert!(gone.info(pid).executable.is_none() && gone.is_ending());
+        let before_5_3 = Process { pidfd: None, ..gone };
+        assert!(before_5_3.id_is_anothers());
+    }
+}

@@ -1,0 +1,274 @@
+//! What a writer does: the dump, the attachments, the record; and then, while it finishes, what no host waits for.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+
+use super::attachments::Attachments;
+use super::dump::{self, Subject as DumpRequest};
+use super::process::Process;
+use super::signal_names;
+use crate::monitor::hosts::Description;
+use crate::monitor::queue::{Cause, Job, Work, Written};
+use crate::monitor::record::{self, DumpFacts, HostFacts, HostInfo, Reason};
+use crate::monitor::report_files::{self, NewFile};
+use crate::monitor::retention;
+use crate::page::read::Entries;
+use crate::sys::signals::AllBlocked;
+
+/// How long a crashed host's end is waited for. It has been told to go on: what forces files to the disk is not to be in its
+/// way, and the handlers that were there before ours may have something to write to its attachments.
+pub(super) const HOST_END: Duration = Duration::from_secs(3);
+
+/// A file that has its name.
+type NamedFile = (File, PathBuf);
+
+/// Writes what the job asks for. `visible` is told what there is as soon as everything has its name and the host goes on;
+/// then come last words of a crashed host, whose end is waited for `host_end` at most, the files are forced to the disk, and
+/// old ones removed.
+pub(super) fn write(job: &Job<Process>, host_end: Duration, visible: impl FnOnce(&Written)) {
+    let Description { dump_dir, app_name, retention, .. } = &job.description;
+    let stem = report_files::stem(app_name, job.pid);
+    let entries = &job.process.entries();
+    let files = match &job.work {
+        Work::Dump { tid, cause } => dump_and_record(job, entries, *tid, cause, &stem, host_end, visible),
+        Work::FailedDump { tid, cause, writer, reason } => {
+            report_files::remove_temporary(dump_dir, *writer);
+            let facts = host_facts(job, entries, host_info(job, *tid));
+            let record = record_of_dump(&facts, *tid, cause, Err(reason));
+            let record = write_record(job, &stem, &record, visible, Some(reason.clone()));
+            [None, record]
+        }
+        Work::Death { status } => {
+            let facts = host_facts(job, entries, job.info.clone().unwrap_or_default());
+            let record = record::of_death(&facts, signal_names::of_exit(*status));
+            [None, write_record(job, &stem, &record, visible, None)]
+        }
+    };
+    for (file, path) in files.iter().flatten() {
+        if let Err(error) = file.sync_all() {
+            log::error!("process {}: cannot force {} to the disk: {error}", job.pid, path.display());
+        }
+    }
+    if let Some((_, newest)) = files.into_iter().flatten().next().filter(|(_, newest)| newest.exists()) {
+        for removed in retention::prune(dump_dir, *retention, &name(newest.file_stem())) {
+            log::info!("removed {}: more than the retention keeps", removed.display());
+        }
+    }
+    report_files::remove_abandoned(dump_dir);
+}
+
+/// Writes in this process: where no child can be had (RLIMIT_NPROC), a dump that holds up the others is better than none.
+/// `visible` is called once; the host's end is not waited for.
+pub(super) fn write_here(job: &Job<Process>, visible: impl Fn(&Written)) -> Written {
+    let mut written = None;
+    let told = |now: &Written| {
+        visible(now);
+        written = Some(now.clone());
+    };
+    // A panic has been told on standard error.
+    let _ = catch_unwind(AssertUnwindSafe(|| write(job, Duration::ZERO, told)));
+    written.unwrap_or_else(|| {
+        let failed = Written { failure: Some("the writer panicked".to_owned()), ..Written::default() };
+        visible(&failed);
+        failed
+    })
+}
+
+/// Dump, attachments and record; or at least a record that says why there is no dump.
+fn dump_and_record(
+    job: &Job<Process>,
+    entries: &Entries,
+    tid: i32,
+    cause: &Cause,
+    stem: &str,
+    host_end: Duration,
+    visible: impl FnOnce(&Written),
+) -> [Option<NamedFile>; 2] {
+    let directory = &job.description.dump_dir;
+    let host = host_facts(job, entries, host_info(job, tid));
+    let dumped = write_dump(job, entries, tid, cause, stem);
+    let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
+    let mut attachments = Attachments::copy(&entries.attachments, directory, &stem);
+    let facts = dumped.as_ref().map(|dumped| &dumped.facts).map_err(String::as_str);
+    let description = record_of_dump(&host, tid, cause, facts);
+    let first = record::with_attachments(description.clone(), attachments.names(), attachments.failures());
+    let mut record = put_record(directory, &stem, &first, |new| new.publish("json"))
+        .inspect_err(|reason| log::error!("process {}: {reason}", job.pid))
+        .ok();
+    // A host that was stopped goes on before it is told that it may.
+    let (dump, failure) = match dumped {
+        Ok(WrittenDump { made, file, path, .. }) => {
+            drop(made);
+            (Some((file, path)), None)
+        }
+        Err(reason) => (None, Some(reason)),
+    };
+    let path = |file: &Option<NamedFile>| file.as_ref().map(|(_, path)| path.clone());
+    visible(&Written { dump: path(&dump), record: path(&record), failure });
+
+    let is_crash = matches!(cause, Cause::Crash(_));
+    if is_crash {
+        job.process.wait_for_end(host_end);
+    }
+    // Retention may have removed it by now, in favour of newer ones.
+    let kept = dump.as_ref().or(record.as_ref()).is_some_and(|(_, path)| path.exists());
+    if kept && !attachments.is_empty() && (is_crash || attachments.is_unfinished()) {
+        attachments.copy_what_is_new();
+        let now = record::with_attachments(description, attachments.names(), attachments.failures());
+        if let Some(path) = path(&record).filter(|_| now != first) {
+            record = put_record(directory, &stem, &now, |new| new.replace(&path)).ok();
+        }
+    }
+    [dump, record]
+}
+
+struct WrittenDump {
+    /// What stops the host.
+    made: dump::Made,
+    facts: DumpFacts,
+    file: File,
+    path: PathBuf,
+}
+
+fn write_dump(
+    job: &Job<Process>,
+    entries: &Entries,
+    tid: i32,
+    cause: &Cause,
+    stem: &str,
+) -> Result<WrittenDump, String> {
+    let Description { dump_dir, contents, .. } = &job.description;
+    let (pid, contents) = (job.pid, *contents);
+    let is_true = || match job.process.id_is_anothers() {
+        true => Err(format!("process {pid} has ended, and its id is another process's by now")),
+        false => Ok(()),
+    };
+    is_true()?;
+    let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
+    let mut made = match cause {
+        // It has nothing to do but wait.
+        Cause::Crash(context) => dump::make(&DumpRequest { pid, tid, context: Some(context), entries, contents })?,
+        Cause::Request(_) | Cause::Hang(_) => in_a_thread(|| {
+            let mut made = dump::make(&DumpRequest { pid, tid, context: None, entries, contents })?;
+            made.release();
+            Ok(made)
+        })?,
+    };
+    // What was read meanwhile is all of one process, this one, if the id still is its own or nobody's.
+    is_true()?;
+    let start = Instant::now();
+    new.file.write_all(&made.bytes).map_err(|error| at("cannot write the dump", dump_dir, &error))?;
+    let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", dump_dir, &error))?;
+    let facts = DumpFacts {
+        file_name: name(path.file_name()),
+        bytes: made.bytes.len(),
+        threads: made.threads,
+        thread_name: made.thread_name.take(),
+        executable_build_id: made.executable_build_id.take(),
+        stopping: made.stopping,
+        reading: made.reading,
+        writing: start.elapsed(),
+        missing: std::mem::take(&mut made.missing),
+    };
+    Ok(WrittenDump { made, facts, file, path })
+}
+
+/// Dumps a process that lives on in a thread of its own: one of the process's threads that has not stopped in time, for being
+/// in vfork(2), say, cannot be let go. It would stop later and stay so as long as its tracer is there, which is a thread too.
+fn in_a_thread(make: impl Fn() -> Result<dump::Made, String> + Sync) -> Result<dump::Made, String> {
+    // SIGCHLD, which that thread waits for, is not to come to this one, where it is lost.
+    let _blocked = AllBlocked::new();
+    std::thread::scope(|scope| {
+        match std::thread::Builder::new().spawn_scoped(scope, &make) {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // Where no thread can be had (RLIMIT_NPROC).
+            Err(_) => make(),
+        }
+    })
+}
+
+/// What /proc says of the host is read now, if it has not been before.
+fn host_info(job: &Job<Process>, tid: i32) -> HostInfo {
+    job.info.clone().unwrap_or_else(|| job.process.info(tid))
+}
+
+fn host_facts<'a>(job: &'a Job<Process>, entries: &'a Entries, info: HostInfo) -> HostFacts<'a> {
+    HostFacts { app_name: &job.description.app_name, pid: job.pid, info, happened: SystemTime::now(), entries }
+}
+
+fn record_of_dump(host: &HostFacts<'_>, tid: i32, cause: &Cause, dump: Result<&DumpFacts, &str>) -> Value {
+    let reason = match cause {
+        Cause::Crash(context) => {
+            Reason::Crash { signal: signal_names::of_crash(context), address: context.siginfo.ssi_addr }
+        }
+        Cause::Request(reason) => Reason::Request(reason),
+        Cause::Hang(silence) => Reason::Hang(*silence),
+    };
+    record::of_dump(host, tid, &reason, dump)
+}
+
+/// Writes a record that goes without a dump, and tells of it. `failure` is why the dump is missing.
+fn write_record(
+    job: &Job<Process>,
+    stem: &str,
+    record: &Value,
+    visible: impl FnOnce(&Written),
+    failure: Option<String>,
+) -> Option<NamedFile> {
+    let (file, failure) = match put_record(&job.description.dump_dir, stem, record, |new| new.publish("json")) {
+        Ok(file) => (Some(file), failure),
+        Err(reason) => (None, Some(failure.unwrap_or(reason))),
+    };
+    visible(&Written { dump: None, record: file.as_ref().map(|(_, path)| path.clone()), failure });
+    file
+}
+
+fn put_record(
+    directory: &Path,
+    stem: &str,
+    record: &Value,
+    put: impl FnOnce(NewFile) -> io::Result<NamedFile>,
+) -> Result<NamedFile, String> {
+    let put = || {
+        let mut new = NewFile::create(directory, stem)?;
+        new.file.write_all(format!("{record:#}\n").as_bytes())?;
+        put(new)
+    };
+    put().map_err(|error| at("cannot write a record", directory, &error))
+}
+
+fn at(what: &str, directory: &Path, error: &io::Error) -> String {
+    format!("{what} in {}: {error}", directory.display())
+}
+
+/// A part of a path as text.
+fn name(part: Option<&OsStr>) -> String {
+    part.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_process_whose_id_is_anothers_is_not_dumped() {
+        let directory = tempfile::tempdir().unwrap();
+        let process = crate::monitor::linux::process::tests::with_our_id();
+        let description = Description::default_in(directory.path());
+        let (pid, requested) = (process.pid, Instant::now());
+        let work = Work::Dump { tid: pid, cause: Cause::Request("to see".to_owned()) };
+        let job = Job { pid, process, description, info: None, requested, session: None, work };
+        let written = write_here(&job, |_| {});
+        assert_eq!(written.dump, None);
+        assert!(written.failure.unwrap().contains("its id is another process's"));
+        let record: Value = serde_json::from_slice(&std::fs::read(written.record.unwrap()).unwrap()).unwrap();
+        assert_eq!((&record["pid"], &record["executable"]["path"]), (&json!(pid), &json!(null)));
+    }
+}
