@@ -229,8 +229,15 @@ impl Clients {
         }
     }
 
+    /// The host with this id has ended, if it is not a new one: that one may have come in the same batch of events.
+    pub(super) fn check_end(&mut self, poll: &Poll, pid: i32) {
+        if self.hosts.get(pid).is_some_and(|host| host.process.is_ending()) {
+            self.host_ended(poll, pid);
+        }
+    }
+
     /// The process is gone, though children of it may hold its connections open.
-    pub(super) fn host_ended(&mut self, poll: &Poll, pid: i32) {
+    fn host_ended(&mut self, poll: &Poll, pid: i32) {
         self.drain(poll, pid);
         let Some(host) = self.hosts.get(pid) else { return };
         let status = host.process.wait_status();

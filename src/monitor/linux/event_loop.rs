@@ -77,7 +77,7 @@ impl Monitor {
         match source {
             Source::Listener => self.clients.accept_some(&self.poll),
             Source::Session(id) => self.clients.hear(&self.poll, id),
-            Source::HostEnd(pid) => self.clients.host_ended(&self.poll, pid),
+            Source::HostEnd(pid) => self.clients.check_end(&self.poll, pid),
             Source::ChildResult(id) => self.children.take_result(&self.poll, id),
             Source::ChildEnd(id) => {
                 if let Some(unanswered) = self.children.ended(&self.poll, id) {

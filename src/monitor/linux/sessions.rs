@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
@@ -86,7 +86,6 @@ impl Sessions {
     }
 
     pub(super) fn socket(&self, id: u64) -> Option<BorrowedFd<'_>> {
-        use std::os::fd::AsFd;
         self.sessions.get(&id).map(|session| session.socket.as_fd())
     }
 
