@@ -1,10 +1,11 @@
-//! A connection to the monitor, for one crash.
+//! A connection to the monitor, for one crash. Everything here may be called by a signal handler.
 
 use std::os::fd::{IntoRawFd, RawFd};
 
-use super::Frozen;
+use super::frozen::Frozen;
+use super::report::Crash;
 use crate::sys::raw::{self, Deadline, Errno, SysResult};
-use crate::sys::spawn::Program;
+use crate::sys::spawn::Launch;
 use crate::wire;
 
 pub(super) struct Link {
@@ -31,7 +32,7 @@ impl Link {
             return Err(Errno(libc::EPERM));
         }
         raw::allow_tracer(peer.pid);
-        raw::send(fd, [&frozen.hello, &raw::getpid().to_ne_bytes()], deadline)?;
+        raw::send(fd, [frozen.hello, &raw::getpid().to_ne_bytes()], deadline)?;
         Ok(Self { fd })
     }
 
@@ -42,8 +43,11 @@ impl Link {
     }
 
     /// Sends a crash and waits for its ack.
-    pub(super) fn request_dump(&self, context: &[u8], deadline: Deadline) -> SysResult<()> {
-        raw::send(self.fd, [&wire::header(wire::KIND_CRASH, context.len()), context], deadline)?;
+    pub(super) fn request_dump(&self, crash: &Crash<'_>, deadline: Deadline) -> SysResult<()> {
+        let parts = crash.parts();
+        let header = wire::header(wire::KIND_CRASH, parts.iter().map(|part| part.len()).sum());
+        let [context] = parts;
+        raw::send(self.fd, [&header, context], deadline)?;
         let mut message = [0; 64];
         loop {
             let length = raw::receive(self.fd, &mut message, deadline)?;
@@ -58,7 +62,7 @@ impl Link {
 }
 
 /// Starts a monitor and waits until it listens.
-fn start_monitor(program: &Program, deadline: Deadline) -> SysResult<()> {
+fn start_monitor(program: &Launch, deadline: Deadline) -> SysResult<()> {
     // The read end stays open: a monitor without a host lives as long as its starter waits.
     let [ready, theirs] = raw::pipe()?;
     let started = program.start(theirs);

@@ -30,7 +30,7 @@ pub(crate) fn fork(not_for_child: &[RawFd], work: impl FnOnce() -> u8) -> io::Re
             }
             // A host that is its own monitor may have set handlers, which do not fit this process.
             for signal in super::signals::CRASH_SIGNALS {
-                super::signals::set_default(signal);
+                let _ = super::signals::set(signal, &super::signals::Action::DEFAULT);
             }
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(PANICKED);
             // SAFETY: ends the child without running the parent's exit handlers.

@@ -8,11 +8,10 @@ use super::extras::{self, Message};
 use super::{init_thread, start};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::handler::{self, Armed, CrashLink, Frozen};
+use crate::handler::{self, Armed, CrashLink, HandlerConfig};
 use crate::install::dump_dir;
 use crate::status::CM_ERR_HANDLER;
 use crate::sys::raw::{self, Deadline, FileIdentity, SocketAddress};
-use crate::sys::signals::Dispositions;
 use crate::sys::spawn::Program;
 use crate::wire::{self, Role};
 
@@ -47,22 +46,19 @@ impl Connected {
         let pid = raw::getpid();
         let mut hello = connect::hello_message(&settings, Role::Crash);
         hello.truncate(hello.len() - size_of_val(&pid));
-        let frozen = Frozen {
+        let config = HandlerConfig {
             pid,
             link: CrashLink { fd: crash.link.as_raw_fd(), identity },
             monitor_pid: crash.monitor_pid,
             uid: rustix::process::geteuid().as_raw(),
             address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
-            hello,
+            hello: &hello,
             strategy: settings.strategy,
             callback: settings.crash_callback,
             deadline: settings.deadline,
-            monitor,
-            previous: Dispositions::current(),
-            below: Dispositions::current(),
-            older: None,
+            monitor: monitor.as_ref(),
         };
-        let armed = handler::arm(frozen)
+        let armed = handler::arm(&config)
             .map_err(|error| Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}")))?;
         raw::allow_tracer(crash.monitor_pid);
         let heartbeat = Duration::ZERO;
@@ -90,9 +86,8 @@ pub(super) struct Installation {
 impl Installation {
     /// Goes over to another monitor, and puts our handlers in front again.
     pub(super) fn reconnect(&mut self, connected: Connected) -> Result<()> {
-        if let Some(armed) = self.armed.take() {
-            handler::disarm(armed);
-        }
+        // Armed anew without being disarmed: a crash of another thread at this moment is not to be missed.
+        self.armed = None;
         let mut anew = connected.arm(self.settings.clone())?;
         anew.heartbeat = self.heartbeat;
         std::mem::replace(self, anew).disarm();
