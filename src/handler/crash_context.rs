@@ -1,11 +1,14 @@
 //! The crash context: crash-handler's type, filled from what the kernel gives a handler. Everything here may be called by a
 //! signal handler.
+//!
+//! The type is named through minidump-writer, which re-exports it: naming it through crash-handler would link that one's
+//! pthread_create, too.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use crash_handler::CrashContext;
+use minidump_writer::crash_context::CrashContext;
 
 use super::decision::Origin;
 use super::event::Event;

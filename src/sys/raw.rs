@@ -23,7 +23,7 @@ impl std::fmt::Display for Errno {
 /// What a raw system call gives.
 pub(crate) type SysResult<T> = Result<T, Errno>;
 
-/// This process's id, asked of the kernel: libc may have cached it before a fork.
+/// This process's id, asked of the kernel: libc may have cached it before a fork. -1 where a sandbox refuses to tell it.
 pub(crate) fn getpid() -> i32 {
     // SAFETY: no arguments. Only a sandbox refuses it.
     unsafe { syscall!(libc::SYS_getpid) }.map_or(-1, |pid| pid as i32)

@@ -148,19 +148,26 @@ pub(crate) fn recurs(signal: i32, code: i32) -> bool {
 /// itself any `si_code`). Blocked until the handler returns, it is then delivered as if it had come for the first time.
 pub(crate) fn queue(signal: i32, info: *const libc::siginfo_t) -> SysResult<()> {
     // SAFETY: `info` is the siginfo of the signal being handled, which the kernel only reads.
-    unsafe { syscall!(libc::SYS_rt_tgsigqueueinfo, raw::getpid(), raw::gettid(), signal, info) }.map(|_| ())
+    unsafe { syscall!(libc::SYS_rt_tgsigqueueinfo, own_pid()?, raw::gettid(), signal, info) }.map(|_| ())
 }
 
 /// Sends `signal` to the calling thread, without a siginfo of its own.
 pub(crate) fn send_to_self(signal: i32) -> SysResult<()> {
     // SAFETY: integers only.
-    unsafe { syscall!(libc::SYS_tgkill, raw::getpid(), raw::gettid(), signal) }.map(|_| ())
+    unsafe { syscall!(libc::SYS_tgkill, own_pid()?, raw::gettid(), signal) }.map(|_| ())
 }
 
 /// Sends `signal` to this process: any thread that has not blocked it gets it.
 pub(crate) fn send_to_process(signal: i32) -> SysResult<()> {
     // SAFETY: integers only.
-    unsafe { syscall!(libc::SYS_kill, raw::getpid(), signal) }.map(|_| ())
+    unsafe { syscall!(libc::SYS_kill, own_pid()?, signal) }.map(|_| ())
+}
+
+/// This process's id, to send it a signal. Where a sandbox refuses to tell it nothing is sent: kill(2) takes 0 and negative
+/// numbers for many processes.
+fn own_pid() -> SysResult<i32> {
+    let pid = raw::getpid();
+    if pid > 0 { Ok(pid) } else { Err(Errno(libc::ESRCH)) }
 }
 
 /// Blocks for the calling thread what the kernel would while `action`'s handler runs: `before`, what the thread had
