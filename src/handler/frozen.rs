@@ -151,7 +151,8 @@ pub(super) fn freeze(copies: &mut Copies, config: &HandlerConfig<'_>, handlers: 
     let HandlerConfig { pid, link, monitor_pid, uid, address, strategy, callback, deadline, .. } = *config;
     let hello = placer.place(config.hello);
     let monitor = config.monitor.map(|program| launch(&mut placer, program, pages));
-    let frozen = Frozen { pid, link, monitor_pid, uid, address, hello, strategy, callback, deadline, monitor, handlers };
+    let frozen =
+        Frozen { pid, link, monitor_pid, uid, address, hello, strategy, callback, deadline, monitor, handlers };
     // SAFETY: the beginning of the opened part, which the placer has left free.
     unsafe { start.write(frozen) };
     pages.seal()?;

@@ -16,8 +16,7 @@ static MARKS: [u8; 2] = [0; 2];
 /// Whether the handler before us is to look at this signal before us: at a fault in code that a runtime gave us, and with
 /// [`Strategy::PreviousFirst`] at any.
 pub(super) fn applies(frozen: &Frozen, event: &Event) -> PreviousFirst {
-    let fault =
-        event.origin() == Origin::Raised && matches!(event.signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE);
+    let fault = event.origin() == Origin::Raised && matches!(event.signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE);
     let has_previous = frozen.handlers.previous.of(event.signal).is_handler();
     if !fault || !has_previous || !(in_runtime(event) || frozen.strategy == Strategy::PreviousFirst) {
         return PreviousFirst::No;

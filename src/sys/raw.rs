@@ -69,7 +69,9 @@ pub(crate) fn wait_for(fd: RawFd, events: libc::c_short, deadline: Deadline) -> 
         let Some(left) = deadline.left_timespec() else { return Err(Errno(libc::ETIMEDOUT)) };
         let mut poll = libc::pollfd { fd, events, revents: 0 };
         // SAFETY: one live pollfd, a live timespec, and no signal mask.
-        let ready = unsafe { syscall!(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const left, std::ptr::null::<c_void>(), 0_usize) };
+        let ready = unsafe {
+            syscall!(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const left, std::ptr::null::<c_void>(), 0_usize)
+        };
         match ready {
             Ok(0) | Err(Errno(libc::EINTR)) => {}
             Ok(_) => return Ok(()),
@@ -83,7 +85,9 @@ pub(crate) fn is_hung_up(fd: RawFd) -> bool {
     let mut poll = libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 };
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: one live pollfd, a live timespec, and no signal mask.
-    let ready = unsafe { syscall!(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const now, std::ptr::null::<c_void>(), 0_usize) };
+    let ready = unsafe {
+        syscall!(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const now, std::ptr::null::<c_void>(), 0_usize)
+    };
     ready == Ok(1) && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
 }
 
@@ -230,14 +234,9 @@ pub(crate) fn peer_credentials(fd: RawFd) -> SysResult<libc::ucred> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut length = mem::size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: room for the credentials, whose length is given.
-    unsafe { syscall!(
-            libc::SYS_getsockopt,
-            fd,
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            &raw mut credentials,
-            &raw mut length,
-        ) }?;
+    unsafe {
+        syscall!(libc::SYS_getsockopt, fd, libc::SOL_SOCKET, libc::SO_PEERCRED, &raw mut credentials, &raw mut length,)
+    }?;
     Ok(credentials)
 }
 

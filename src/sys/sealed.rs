@@ -103,3 +103,32 @@ impl<'a> Placer<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the kernel may write there for us.
+    fn is_writable(address: *const u8) -> bool {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        rustix::io::write(&write, b"x").unwrap();
+        // SAFETY: the kernel refuses, or writes the byte that is there already.
+        let result = unsafe { libc::read(std::os::fd::AsRawFd::as_raw_fd(&read), address.cast_mut().cast(), 1) };
+        result == 1
+    }
+
+    #[test]
+    fn what_was_placed_is_read_only_once_sealed() {
+        let pages = Pages::map(8, 100).unwrap();
+        pages.open().unwrap();
+        let mut placer = Placer::new(&pages, 8);
+        let (bytes, words) = (placer.place(b"x23"), placer.place(&[4_u64, 5]));
+        assert!(is_writable(bytes.as_ptr()));
+        pages.seal().unwrap();
+        assert_eq!((bytes, words), (&b"x23"[..], &[4, 5][..]));
+        assert!(!is_writable(bytes.as_ptr()));
+        assert!(is_writable(pages.writable_start().cast()));
+        pages.open().unwrap();
+        assert!(is_writable(bytes.as_ptr()));
+    }
+}
