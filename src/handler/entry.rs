@@ -109,10 +109,7 @@ fn kind(action: &Action) -> Disposition {
 /// A crash; the signal comes again to `next`.
 fn crash(frozen: &Frozen, event: &Event, next: Action) {
     match decision::part(claim::claim()) {
-        Part::Report => {
-            report_and_redeliver(frozen, event, next);
-            claim::reported();
-        }
+        Part::Report => report_and_redeliver(frozen, event, next),
         Part::Wait => {
             if claim::wait_for_report(Deadline::after(frozen.deadline + WAIT_BEYOND_REPORT)) {
                 raw::sleep_until(Deadline::after(WAIT_BEYOND_REPORT));
@@ -134,7 +131,10 @@ fn report_and_redeliver(frozen: &Frozen, event: &Event, next: Action) {
     if !frozen.callback.as_ref().is_some_and(vetoed) {
         report::report(frozen, event, ends_by_default);
     }
-    if give_back_dispositions(frozen, event.signal, &next) {
+    let given_back = give_back_dispositions(frozen, event.signal, &next);
+    // Before anything that may not come back: the next handler may leave ours by a jump.
+    claim::reported();
+    if given_back {
         redeliver::again(event, kernel_calls_us || !event.recurs());
     } else if next.is_handler() {
         // A sandbox keeps our handler in place. Called by it, the next one has its turn all the same.

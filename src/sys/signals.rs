@@ -118,20 +118,15 @@ pub(crate) fn libc_set(signal: i32, action: &Action) -> SysResult<()> {
 }
 
 /// Makes `handler` the handler of `signal`: on the alternate stack, with siginfo, and with all signals blocked while it
-/// runs, so that no other handler of the host runs in a thread that has crashed. Not for signal handlers.
+/// runs, also those that libc keeps for thread cancellation and setuid: nothing of the host runs in a thread that has
+/// crashed. Not for signal handlers.
+///
+/// By libc's sigaction(2) and not by a raw call: where a library keeps the host's handlers behind those of a runtime, ours
+/// has its place there.
 pub(crate) fn install(signal: i32, handler: Handler) -> SysResult<()> {
     // SA_RESTART: a signal that turns out to be ignored must not interrupt what it came into.
     let flags = (libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART) as usize;
-    let ours = Action { handler: handler as *const () as usize, flags, restorer: 0, mask: Mask::MAX };
-    // By libc first: where a library keeps the host's handlers behind those of a runtime, ours has its place there.
-    libc_set(signal, &ours)?;
-    let installed = get(signal)?;
-    if installed.calls(handler) {
-        // libc keeps thread cancellation and setuid of all threads out of its masks; neither is to interrupt a crash. The
-        // flags and the restorer, by which debuggers know a signal's frame, are libc's.
-        set(signal, &Action { mask: Mask::MAX, ..installed })?;
-    }
-    Ok(())
+    libc_set(signal, &Action { handler: handler as *const () as usize, flags, restorer: 0, mask: Mask::MAX })
 }
 
 /// Faults that belong to no instruction: a memory error that may be ignored, and an error of memory tags found late
