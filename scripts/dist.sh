@@ -25,8 +25,8 @@ for header in include/*.h bindings/cpp/*.hpp; do
     put "$header" "$dist/include/${header##*/}"
 done
 
-# The static library as one object whose only global symbols are the C API: a host that is linked with it gets neither
-# crash-handler's pthread_create nor a second copy of somebody else's Rust runtime symbols.
+# The static library as one object whose only global symbols are the C API: a host that is linked with it gets no second
+# copy of somebody else's Rust runtime symbols.
 object=$dist/crash_monitor.o
 roots=$(sed -n 's/^CM_.* \**\(cm_[a-z_]*\)(.*$/-u \1/p' include/crash_monitor.h)
 # shellcheck disable=SC2086 # one word each

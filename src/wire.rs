@@ -52,7 +52,8 @@ pub(crate) const USER_HEARTBEAT: u32 = 6;
 /// User message 7: a crash, as [`crash_prefix`] and the bytes of a `CrashContext`. Answered with [`KIND_CRASH_ACK`].
 pub(crate) const USER_CRASH: u32 = 7;
 
-/// What stands before the crash context in [`USER_CRASH`]: [`CrashFlags`] and four bytes that are zero.
+/// What stands before the crash context in [`USER_CRASH`]: a native `u32`, 1 where nothing but the kernel's default action
+/// comes after the report and else 0, and four bytes that are zero.
 pub(crate) const CRASH_PREFIX: usize = 8;
 
 /// A frame's header as bytes.
@@ -63,9 +64,10 @@ pub(crate) const fn header(kind: u32, payload_len: usize) -> [u8; HEADER_LEN] {
 }
 
 /// The header and prefix of [`USER_CRASH`] with a crash context of this length. May be called by a signal handler.
-pub(crate) fn crash_header(context_len: usize) -> [u8; HEADER_LEN + CRASH_PREFIX] {
+pub(crate) fn crash_header(ends_by_default: bool, context_len: usize) -> [u8; HEADER_LEN + CRASH_PREFIX] {
     let mut bytes = [0; HEADER_LEN + CRASH_PREFIX];
     bytes[..HEADER_LEN].copy_from_slice(&header(KIND_USER + USER_CRASH, CRASH_PREFIX + context_len));
+    bytes[HEADER_LEN..][..4].copy_from_slice(&u32::from(ends_by_default).to_ne_bytes());
     bytes
 }
 

@@ -53,7 +53,7 @@ fn a_handler_for_a_range_of_code() {
 
 #[test]
 fn errno_is_what_it_was_after_a_fault_dealt_with() {
-    // The handler before us sets it to 0 each time.
+    // The handler before us leaves it alone, and so do we.
     for by in ["strategy", "code"] {
         let ended = thousand_faults_and_a_crash(&["move", by]);
         assert_eq!(ended.said("errno "), "1234", "{by}");

@@ -1,7 +1,9 @@
-//! Which of the threads that crash is the one that reports, and the others' waiting for it.
+//! Which of the threads that crash is the one that reports, and the others' waiting for it. Everything here but
+//! [`forget_reported`] may be called by a signal handler.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::decision::Claim;
 use crate::sys::raw::{self, Deadline};
 
 /// Who reports: pid in the upper half, thread id in the lower; 0 for nobody. With the pid, because a forked child
@@ -10,22 +12,27 @@ static REPORTER: AtomicU64 = AtomicU64::new(0);
 /// The process whose report is done; others of its threads wait on this word.
 static REPORTED: AtomicU32 = AtomicU32::new(0);
 
-/// Forgets who has reported. Not for signal handlers.
-pub(super) fn reset() {
-    REPORTER.store(0, Ordering::SeqCst);
-    REPORTED.store(0, Ordering::SeqCst);
+/// Whether a thread of this process is reporting. Not for signal handlers.
+fn is_in_progress() -> bool {
+    let pid = raw::getpid() as u32;
+    (REPORTER.load(Ordering::SeqCst) >> 32) as u32 == pid && REPORTED.load(Ordering::SeqCst) != pid
 }
 
-/// Who reports, as one crashing thread finds it.
-pub(super) enum Claim {
-    /// This thread reports.
-    First,
-    /// Another thread of this process is reporting.
-    Other,
-    /// This thread has reported already.
-    Again,
-    /// A process that shares our memory, or from whose memory ours was copied amid its report, is reporting.
-    OfAnotherProcess,
+/// Forgets who has reported, so that a host that has survived its crash can report another one. A report in progress stays:
+/// its thread goes on to end the process. Not for signal handlers.
+pub(super) fn forget_reported() {
+    if !is_in_progress() {
+        REPORTER.store(0, Ordering::SeqCst);
+        REPORTED.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Waits for a report in progress: its thread uses the connection that the caller is about to close. Not for signal
+/// handlers.
+pub(super) fn finish(deadline: Deadline) {
+    if is_in_progress() {
+        wait_for_report(deadline);
+    }
 }
 
 /// Makes this thread the one that reports, where nobody is yet.
@@ -38,11 +45,11 @@ pub(super) fn claim() -> Claim {
             return Claim::Again;
         }
         if current >> 32 == pid as u64 {
-            return Claim::Other;
+            return Claim::OtherThread;
         }
         let reporter = (current >> 32) as u32;
         if reporter != 0 && reporter != REPORTED.load(Ordering::SeqCst) {
-            return Claim::OfAnotherProcess;
+            return Claim::OtherProcess;
         }
         match REPORTER.compare_exchange(current, me, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => return Claim::First,

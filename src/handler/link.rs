@@ -1,10 +1,11 @@
-//! A connection to the monitor, for one crash.
+//! A connection to the monitor, for one crash. Everything here may be called by a signal handler.
 
 use std::os::fd::{IntoRawFd, RawFd};
 
-use super::Frozen;
+use super::frozen::Frozen;
+use super::report::Crash;
 use crate::sys::raw::{self, Deadline, Errno, SysResult};
-use crate::sys::spawn::Program;
+use crate::sys::spawn::Launch;
 use crate::wire;
 
 pub(super) struct Link {
@@ -31,7 +32,7 @@ impl Link {
             return Err(Errno(libc::EPERM));
         }
         raw::allow_tracer(peer.pid);
-        raw::send(fd, [&frozen.hello, &raw::getpid().to_ne_bytes()], deadline)?;
+        raw::send(fd, [frozen.hello, &raw::getpid().to_ne_bytes()], deadline)?;
         Ok(Self { fd })
     }
 
@@ -42,11 +43,15 @@ impl Link {
     }
 
     /// Sends a crash and waits for its ack.
-    pub(super) fn request_dump(&self, frozen: &Frozen, context: &[u8], deadline: Deadline) -> SysResult<()> {
+    pub(super) fn request_dump(&self, frozen: &Frozen, crash: &Crash<'_>, deadline: Deadline) -> SysResult<()> {
         if frozen.welcomed {
-            raw::send(self.fd, [&wire::crash_header(context.len()), context], deadline)?;
+            raw::send(
+                self.fd,
+                [&wire::crash_header(crash.ends_by_default, crash.context.len()), crash.context],
+                deadline,
+            )?;
         } else {
-            raw::send(self.fd, [&wire::header(wire::KIND_CRASH, context.len()), context], deadline)?;
+            raw::send(self.fd, [&wire::header(wire::KIND_CRASH, crash.context.len()), crash.context], deadline)?;
         }
         let mut message = [0; 64];
         loop {
@@ -62,7 +67,7 @@ impl Link {
 }
 
 /// Starts a monitor and waits until it listens.
-fn start_monitor(program: &Program, deadline: Deadline) -> SysResult<()> {
+fn start_monitor(program: &Launch, deadline: Deadline) -> SysResult<()> {
     // The read end stays open: a monitor without a host lives as long as its starter waits.
     let [ready, theirs] = raw::pipe()?;
     let started = program.start(theirs);

@@ -1,42 +1,49 @@
 //! Everything that runs in a signal handler.
 //!
-//! `core` and `libc` only: reads of data frozen at install and raw system calls; no allocation, no lock, no
-//! formatting. [`arm`] and [`disarm`] are for normal context; every other function here may be called by a signal
-//! handler and is called by nothing else.
+//! `core` and `libc`'s types only: reads of what was frozen when it was armed, in pages that are read-only since, and raw
+//! system calls; no allocation, no lock, no thread-local (and so no errno), no formatting. [`arm`], [`disarm`],
+//! [`replaced_signals`] and [`add_runtime_code`] are for normal context; each file says what in it a handler may call.
 //!
-//! The way of a crash: `front` decides whose business it is, where needed by what the handler before us makes of it
-//! (`ask`), and which thread reports (`claim`). It passes the signal to crash-handler, which builds the crash context
-//! and calls `report`; that corrects the context and asks the monitor for a dump over `link`; `front` then puts the
-//! dispositions back that were there before us and lets the signal come again.
+//! The way of a crash: `entry` puts the processor's flags right and asks `decision` whose the signal is. Where a runtime's
+//! handler looks first, `previous_first` calls it. `claim` says which thread reports; `crash_context` describes the crash,
+//! and `report` asks for a dump over a `link`. Then the dispositions that were there before us are put back, and
+//! `redeliver` has the signal come again.
 
 #![allow(unsafe_code)] // System calls and the kernel's pointers; every block says why it is sound.
 
-mod ask;
 mod claim;
-mod front;
+mod crash_context;
+mod decision;
+mod entry;
+mod event;
 mod frozen;
 mod link;
-mod pass_on;
+mod previous_first;
+mod redeliver;
 mod report;
 mod runtime_code;
 
-pub(crate) use frozen::{CrashLink, Frozen};
+pub(crate) use frozen::{CrashLink, HandlerConfig};
 pub(crate) use runtime_code::{RANGES_MAX, add as add_runtime_code};
 
-use crash_handler::{CrashEventResult, CrashHandler};
+use std::sync::{Mutex, PoisonError};
 
-use crate::sys::signals::{self, Dispositions};
+use crate::sys::raw::Deadline;
+use crate::sys::signals::{self, CRASH_SIGNALS, Dispositions, Mask};
+use entry::entry;
+use frozen::{Copies, Handlers, Reader};
 
-/// The attached handlers. Held by the installation.
-pub(crate) struct Armed {
-    inner: CrashHandler,
-}
+/// Held by whoever arms or disarms. The installation's own lock is held around it, which keeps a fork out.
+static COPIES: Mutex<Copies> = Mutex::new(Vec::new());
 
-/// Why the handlers could not be attached.
+/// The handlers are set. Held by the installation.
+pub(crate) struct Armed(());
+
+/// Why the handlers could not be set.
 #[derive(Debug)]
 pub(crate) enum ArmError {
-    /// Another copy of crash-handler, or of this library, holds crash-handler's one place in this process.
-    Attach(crash_handler::Error),
+    /// There are no pages for what the handler goes by.
+    Freeze(std::io::Error),
     /// A disposition could not be set.
     Sigaction(crate::sys::raw::Errno),
     /// The dispositions of these signals stayed as they were, although sigaction(2) has reported success.
@@ -46,7 +53,7 @@ pub(crate) enum ArmError {
 impl std::fmt::Display for ArmError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Attach(error) => write!(f, "{error}: is another copy of crash-handler in use in this process?"),
+            Self::Freeze(error) => write!(f, "no read-only pages for the handler: {error}"),
             Self::Sigaction(errno) => write!(f, "sigaction: {errno}"),
             Self::Refused(signals) => write!(
                 f,
@@ -57,60 +64,96 @@ impl std::fmt::Display for ArmError {
     }
 }
 
-/// Attaches crash-handler and puts the front handler before it. Not for signal handlers.
-///
-/// `frozen` is what the handler goes by from now on. It is never freed: a crash that runs while the host disarms
-/// itself may still read it.
-pub(crate) fn arm(frozen: Frozen) -> Result<Armed, ArmError> {
-    let monitor_pid = frozen.monitor_pid;
-    let frozen: &'static mut Frozen = Box::leak(Box::new(frozen));
-    frozen.previous = Dispositions::current();
-    frozen.older = front::frozen();
-    if let Some(older) = frozen.older {
-        // Somebody has put our handler back after we had disarmed: that is as if nobody had.
-        frozen.previous.replace(&older.below, |signal| signals::is_handled_by(signal, front::handle));
-    }
-    frozen.below = frozen.previous;
-    if let Some(older) = frozen.older {
-        frozen.below.replace(&older.below, front::is_covered);
-    }
-    let frozen: &'static Frozen = frozen;
-    // SAFETY: the callback is this module's, written for a compromised process: it takes no lock and allocates nothing.
-    let event = unsafe {
-        crash_handler::make_crash_event(move |context| {
-            report::report(frozen, context);
-            // Not handled: what happens to the process next is for `front` and the handlers before us to decide.
-            CrashEventResult::Handled(false)
-        })
-    };
-    let inner = CrashHandler::attach(event).map_err(ArmError::Attach)?;
-    // crash-handler lets exactly this process trace us while a crash is handled; without a pid it would let any.
-    inner.set_ptracer(Some(monitor_pid as u32));
-    front::publish(frozen, signals::get(libc::SIGSEGV).sa_sigaction);
-    let armed = Armed { inner };
-    // Asked for: a sanitizer's sigaction says that it has done what it has not.
-    let set = signals::handle_crash_signals(front::handle).map_err(ArmError::Sigaction);
-    match set.and(if taken_over().is_empty() { Ok(()) } else { Err(ArmError::Refused(taken_over())) }) {
-        Ok(()) => Ok(armed),
-        Err(error) => {
-            disarm(armed);
-            Err(error)
+/// Sets our handlers, or where they are set, makes them go by `config` from now on, with no moment in between at which a
+/// crash would be missed. After an error none is set. Not for signal handlers.
+pub(crate) fn arm(config: &HandlerConfig<'_>) -> Result<Armed, ArmError> {
+    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut handlers = handlers_before_us();
+    entry::publish(frozen::freeze(&mut copies, config, handlers).map_err(ArmError::Freeze)?);
+    for signal in CRASH_SIGNALS {
+        if let Err(errno) = signals::install(signal, entry) {
+            give_back(&handlers);
+            return Err(ArmError::Sigaction(errno));
         }
     }
+    // Asked for: a sanitizer's sigaction says that it has done what it has not.
+    let replaced = replaced_signals();
+    if !replaced.is_empty() {
+        give_back(&handlers);
+        return Err(ArmError::Refused(replaced));
+    }
+    let mediated = signals_where(|signal| !signals::kernel_calls(signal, entry));
+    if handlers.mediated != mediated {
+        handlers.mediated = mediated;
+        match frozen::freeze(&mut copies, config, handlers) {
+            Ok(sealed) => entry::publish(sealed),
+            Err(error) => {
+                give_back(&handlers);
+                return Err(ArmError::Freeze(error));
+            }
+        }
+    }
+    claim::finish(Deadline::after(config.deadline));
+    Ok(Armed(()))
 }
 
 /// The crash signals whose handler is not ours any more. Not for signal handlers.
-pub(crate) fn taken_over() -> Vec<i32> {
-    signals::CRASH_SIGNALS.into_iter().filter(|signal| !signals::is_handled_by(*signal, front::handle)).collect()
+pub(crate) fn replaced_signals() -> Vec<i32> {
+    CRASH_SIGNALS.into_iter().filter(|signal| !signals::libc_get(*signal).calls(entry)).collect()
 }
 
 /// Puts back the dispositions that were there before [`arm`], where ours are still the installed ones. Not for signal
 /// handlers.
-pub(crate) fn disarm(armed: Armed) {
-    let Some(frozen) = front::frozen() else { return };
-    let now = Dispositions::current();
-    front::retire(frozen, &now);
-    // crash-handler puts back all six as they were before it, also where somebody has set another one since.
-    armed.inner.detach();
-    now.restore(front::handle, &frozen.previous);
+pub(crate) fn disarm(_armed: Armed) {
+    let _copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(frozen) = Reader::enter() {
+        give_back(&frozen.handlers);
+        claim::finish(Deadline::after(frozen.deadline));
+    }
+}
+
+fn give_back(handlers: &Handlers) {
+    let is_ours = |signal: i32| signals::libc_get(signal).calls(entry);
+    let has_other_below = |signal| handlers.previous.of(signal).handler != handlers.passed_on_to.of(signal).handler;
+    entry::retire(signals_where(|signal| !is_ours(signal) || has_other_below(signal)));
+    for signal in CRASH_SIGNALS {
+        if is_ours(signal) {
+            // What cannot be put back stays ours, and passes everything on.
+            let _ = signals::libc_set(signal, &handlers.previous.of(signal));
+        }
+    }
+}
+
+/// The crash signals for which `holds`.
+fn signals_where(holds: impl Fn(i32) -> bool) -> Mask {
+    CRASH_SIGNALS.into_iter().filter(|signal| holds(*signal)).fold(0, |mask, signal| mask | signals::bit(signal))
+}
+
+/// The dispositions before us, by libc's view: where a library keeps the host's handlers behind those of a runtime, the
+/// runtime's are not ours to put back.
+fn handlers_before_us() -> Handlers {
+    let older = Reader::enter();
+    let older = older.as_deref().map(|frozen| frozen.handlers);
+    let (armed, mediated) = (entry::is_armed(), older.map_or(0, |older| older.mediated));
+    let previous = Dispositions::each(|signal| {
+        let now = current(signal);
+        match older {
+            Some(older) if now.calls(entry) && armed => older.previous.of(signal),
+            // Somebody has put our handler back after we had disarmed: that is as if nobody had.
+            Some(older) if now.calls(entry) => older.passed_on_to.of(signal),
+            _ => now,
+        }
+    });
+    let passed_on_to = Dispositions::each(|signal| match older {
+        Some(older) if armed || entry::is_left_in_chain(signal) => older.passed_on_to.of(signal),
+        _ => previous.of(signal),
+    });
+    Handlers { previous, passed_on_to, mediated }
+}
+
+/// A disposition by libc's view, in the kernel's words where the two agree: with its restorer it can be set anew by a raw
+/// call.
+fn current(signal: i32) -> signals::Action {
+    let by_libc = signals::libc_get(signal);
+    signals::get(signal).ok().filter(|by_kernel| by_kernel.handler == by_libc.handler).unwrap_or(by_libc)
 }

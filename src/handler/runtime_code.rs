@@ -1,6 +1,13 @@
 //! Code whose faults are a language runtime's own business: Go turns a nil dereference into a panic that way.
+//!
+//! The ranges lie in a page of their own that is writable only while one is added.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::sys::sealed::Pages;
 
 /// How many ranges there can be: a program has one or two runtimes.
 pub(crate) const RANGES_MAX: usize = 16;
@@ -11,13 +18,35 @@ struct Range {
     end: AtomicUsize,
 }
 
-static RANGES: [Range; RANGES_MAX] =
-    [const { Range { begin: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; RANGES_MAX];
+/// Null where there is no range yet.
+static RANGES: AtomicPtr<[Range; RANGES_MAX]> = AtomicPtr::new(ptr::null_mut());
+static PAGES: Mutex<Option<Pages>> = Mutex::new(None);
 
-/// Adds a range of addresses, `begin` included, `end` not; false where there is no room. Not for signal handlers, and for
-/// one thread at a time.
-pub(crate) fn add(begin: usize, end: usize) -> bool {
-    for range in &RANGES {
+/// May be called by a signal handler.
+fn ranges() -> &'static [Range] {
+    // SAFETY: null, or pages that are never unmapped, in which zeros are valid ranges.
+    match unsafe { RANGES.load(Ordering::SeqCst).as_ref() } {
+        Some(ranges) => ranges,
+        None => &[],
+    }
+}
+
+/// Adds a range of addresses, `begin` included, `end` not; false where there is no room. Not for signal handlers.
+pub(crate) fn add(begin: usize, end: usize) -> io::Result<bool> {
+    let mut pages = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    let pages = match &mut *pages {
+        Some(pages) => pages,
+        none => none.insert(Pages::map(0, size_of::<[Range; RANGES_MAX]>())?),
+    };
+    pages.open()?;
+    RANGES.store(pages.sealed_start().cast(), Ordering::SeqCst);
+    let has_room = put(begin, end);
+    pages.seal()?;
+    Ok(has_room)
+}
+
+fn put(begin: usize, end: usize) -> bool {
+    for range in ranges() {
         let taken = range.end.load(Ordering::SeqCst) != 0;
         if !taken {
             range.begin.store(begin, Ordering::SeqCst);
@@ -30,9 +59,9 @@ pub(crate) fn add(begin: usize, end: usize) -> bool {
     false
 }
 
-/// Whether an instruction at `address` belongs to a runtime.
+/// Whether an instruction at `address` belongs to a runtime. May be called by a signal handler.
 pub(super) fn contains(address: usize) -> bool {
-    RANGES.iter().any(|range| {
+    ranges().iter().any(|range| {
         let end = range.end.load(Ordering::SeqCst);
         (range.begin.load(Ordering::SeqCst)..end).contains(&address)
     })

@@ -18,9 +18,13 @@ pub(crate) mod ptrace;
 #[cfg(target_os = "linux")]
 pub(crate) mod raw;
 #[cfg(target_os = "linux")]
+pub(crate) mod sealed;
+#[cfg(target_os = "linux")]
 pub(crate) mod signals;
 #[cfg(target_os = "linux")]
 pub(crate) mod spawn;
 #[cfg(windows)]
 pub(crate) mod stack_guarantee;
+#[cfg(target_os = "linux")]
+pub(crate) mod syscall;
 pub(crate) mod termination;

@@ -27,7 +27,7 @@ pub(crate) fn fork(not_for_child: &[RawFd], work: impl FnOnce() -> u8) -> io::Re
             }
             // A host that is its own monitor may have set handlers, which do not fit this process.
             for signal in super::signals::CRASH_SIGNALS {
-                super::signals::set_default(signal);
+                let _ = super::signals::set(signal, &super::signals::Action::DEFAULT);
             }
             let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(PANICKED);
             // SAFETY: ends the child without running the parent's exit handlers.
@@ -137,7 +137,7 @@ pub(crate) fn has_its_id(pidfd: &OwnedFd) -> bool {
     let none = std::ptr::null::<libc::c_void>();
     // SAFETY: integers and a NULL; signal 0 is sent to nobody (pidfd_send_signal(2)).
     let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), 0, none, 0) };
-    result == 0 || raw::errno() == libc::EPERM
+    result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
 /// A number that no other process has had since boot; None on kernels before 6.9, whose pidfds are not files of pidfs.
@@ -152,9 +152,9 @@ pub(crate) fn unique_id(pidfd: &OwnedFd) -> Option<u64> {
 /// thread has stopped (sigaction(2), `SA_NOCLDWAIT`), blocked signals, and soft limits below the hard ones.
 pub(crate) fn reset_inherited() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let child = super::signals::get(libc::SIGCHLD);
-    if child.sa_sigaction == libc::SIG_IGN || child.sa_flags & libc::SA_NOCLDWAIT != 0 {
-        super::signals::set_default(libc::SIGCHLD);
+    let child = super::signals::libc_get(libc::SIGCHLD);
+    if child.handler == libc::SIG_IGN || child.flags & libc::SA_NOCLDWAIT as usize != 0 {
+        let _ = super::signals::libc_set(libc::SIGCHLD, &super::signals::Action::DEFAULT);
     }
     // SAFETY: valid signals and a live signal set, of which all-zero bytes are a valid value.
     unsafe {

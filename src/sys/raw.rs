@@ -1,12 +1,14 @@
 //! Raw system calls with deadlines, for the handler and for install.
 //!
-//! Signal safety: every function here may be called by a signal handler. They go through `syscall(2)`, which, unlike
-//! libc's wrappers of the same calls, is no thread cancellation point (pthreads(7)); errno is the caller's to save.
+//! Signal safety: every function here may be called by a signal handler. They go through [`syscall!`], which touches
+//! neither errno nor any other thread-local, and is no thread cancellation point (pthreads(7)).
 
 use std::ffi::c_void;
 use std::mem;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
+
+use super::syscall::syscall;
 
 /// An errno value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,63 +23,45 @@ impl std::fmt::Display for Errno {
 /// What a raw system call gives.
 pub(crate) type SysResult<T> = Result<T, Errno>;
 
-/// The calling thread's errno.
-pub(crate) fn errno() -> i32 {
-    // SAFETY: the pointer is to this thread's own errno and always valid.
-    unsafe { *libc::__errno_location() }
-}
-
-/// Sets the calling thread's errno.
-pub(crate) fn set_errno(value: i32) {
-    // SAFETY: as in `errno`.
-    unsafe { *libc::__errno_location() = value }
-}
-
-fn check(result: libc::c_long) -> SysResult<usize> {
-    if result < 0 { Err(Errno(errno())) } else { Ok(result as usize) }
-}
-
-/// This process's id, asked of the kernel: libc may have cached it before a fork.
+/// This process's id, asked of the kernel: libc may have cached it before a fork. -1 where a sandbox refuses to tell it.
 pub(crate) fn getpid() -> i32 {
-    // SAFETY: no arguments; cannot fail.
-    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
+    // SAFETY: no arguments. Only a sandbox refuses it.
+    unsafe { syscall!(libc::SYS_getpid) }.map_or(-1, |pid| pid as i32)
 }
 
 /// The calling thread's id.
 pub(crate) fn gettid() -> i32 {
-    // SAFETY: no arguments; cannot fail.
-    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+    // SAFETY: no arguments. Only a sandbox refuses it.
+    unsafe { syscall!(libc::SYS_gettid) }.map_or(-1, |tid| tid as i32)
 }
 
 /// Whether this process has a thread of this id.
 pub(crate) fn thread_exists(tid: i32) -> bool {
-    let before = errno();
     // SAFETY: integers only; signal 0 is sent to nobody (kill(2)).
-    let exists = check(unsafe { libc::syscall(libc::SYS_tgkill, getpid(), tid, 0) }) != Err(Errno(libc::ESRCH));
-    set_errno(before);
-    exists
+    let sent = unsafe { syscall!(libc::SYS_tgkill, getpid(), tid, 0) };
+    sent != Err(Errno(libc::ESRCH))
 }
 
-/// A point of the monotonic clock by which something has to be done.
+/// A point of the monotonic clock by which something has to be done. Where a sandbox refuses to tell the time, it has
+/// passed already: nothing is to wait without a limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(u64);
 
 impl Deadline {
     pub(crate) fn after(duration: std::time::Duration) -> Self {
-        Self(Self::now() + duration.as_nanos() as u64)
+        Self(Self::now().map_or(0, |now| now + duration.as_nanos() as u64))
     }
 
-    fn now() -> u64 {
-        // SAFETY: all-zero bytes are a valid timespec.
-        let mut time: libc::timespec = unsafe { mem::zeroed() };
-        // SAFETY: the pointer is to a live timespec; the monotonic clock always exists.
-        unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time) };
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    fn now() -> Option<u64> {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the pointer is to a live timespec.
+        unsafe { syscall!(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut time) }.ok()?;
+        Some(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 
     /// Nanoseconds left; None once it has passed.
     fn left(self) -> Option<u64> {
-        self.0.checked_sub(Self::now()).filter(|left| *left > 0)
+        self.0.checked_sub(Self::now()?).filter(|left| *left > 0)
     }
 
     fn left_timespec(self) -> Option<libc::timespec> {
@@ -92,9 +76,9 @@ pub(crate) fn wait_for(fd: RawFd, events: libc::c_short, deadline: Deadline) -> 
         let Some(left) = deadline.left_timespec() else { return Err(Errno(libc::ETIMEDOUT)) };
         let mut poll = libc::pollfd { fd, events, revents: 0 };
         // SAFETY: one live pollfd, a live timespec, and no signal mask.
-        let ready = check(unsafe {
-            libc::syscall(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const left, std::ptr::null::<c_void>(), 0_usize)
-        });
+        let ready = unsafe {
+            syscall!(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const left, std::ptr::null::<c_void>(), 0_usize)
+        };
         match ready {
             Ok(0) | Err(Errno(libc::EINTR)) => {}
             Ok(_) => return Ok(()),
@@ -108,9 +92,9 @@ pub(crate) fn is_hung_up(fd: RawFd) -> bool {
     let mut poll = libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 };
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: one live pollfd, a live timespec, and no signal mask.
-    let ready = check(unsafe {
-        libc::syscall(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const now, std::ptr::null::<c_void>(), 0_usize)
-    });
+    let ready = unsafe {
+        syscall!(libc::SYS_ppoll, &raw mut poll, 1_usize, &raw const now, std::ptr::null::<c_void>(), 0_usize)
+    };
     ready == Ok(1) && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
 }
 
@@ -126,7 +110,7 @@ pub(crate) fn wait_for_change(word: &AtomicU32, value: u32, deadline: Deadline) 
     let Some(left) = deadline.left_timespec() else { return Err(Errno(libc::ETIMEDOUT)) };
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: a live word and a live timespec.
-    match check(unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, &raw const left) }) {
+    match unsafe { syscall!(libc::SYS_futex, word.as_ptr(), operation, value, &raw const left) } {
         Ok(_) | Err(Errno(libc::EAGAIN | libc::EINTR)) => Ok(()),
         Err(error) => Err(error),
     }
@@ -136,11 +120,11 @@ pub(crate) fn wait_for_change(word: &AtomicU32, value: u32, deadline: Deadline) 
 pub(crate) fn wake_all(word: &AtomicU32) {
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: a live word, of which only the address counts.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
+    let _ = unsafe { syscall!(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
 }
 
-/// Sends one message of two parts without SIGPIPE, waiting for room until the deadline.
-pub(crate) fn send(fd: RawFd, parts: [&[u8]; 2], deadline: Deadline) -> SysResult<()> {
+/// Sends one message, made of parts, without SIGPIPE, waiting for room until the deadline.
+pub(crate) fn send<const N: usize>(fd: RawFd, parts: [&[u8]; N], deadline: Deadline) -> SysResult<()> {
     let parts = parts.map(|part| libc::iovec { iov_base: part.as_ptr() as *mut c_void, iov_len: part.len() });
     // SAFETY: all-zero bytes are a valid msghdr.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
@@ -149,7 +133,7 @@ pub(crate) fn send(fd: RawFd, parts: [&[u8]; 2], deadline: Deadline) -> SysResul
     loop {
         let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
         // SAFETY: the message's parts are live slices that the kernel only reads.
-        match check(unsafe { libc::syscall(libc::SYS_sendmsg, fd, &raw const message, flags) }) {
+        match unsafe { syscall!(libc::SYS_sendmsg, fd, &raw const message, flags) } {
             Ok(_) => return Ok(()),
             Err(Errno(libc::EINTR)) => {}
             Err(Errno(libc::EAGAIN)) => wait_for(fd, libc::POLLOUT, deadline)?,
@@ -164,7 +148,7 @@ pub(crate) fn receive(fd: RawFd, buffer: &mut [u8], deadline: Deadline) -> SysRe
         let (start, length) = (buffer.as_mut_ptr(), buffer.len());
         let none = std::ptr::null::<c_void>();
         // SAFETY: the kernel writes at most `length` bytes to the live buffer.
-        match check(unsafe { libc::syscall(libc::SYS_recvfrom, fd, start, length, libc::MSG_DONTWAIT, none, none) }) {
+        match unsafe { syscall!(libc::SYS_recvfrom, fd, start, length, libc::MSG_DONTWAIT, none, none) } {
             Err(Errno(libc::EINTR)) => {}
             Err(Errno(libc::EAGAIN)) => wait_for(fd, libc::POLLIN, deadline)?,
             other => return other,
@@ -177,7 +161,7 @@ pub(crate) fn read(fd: RawFd, buffer: &mut [u8], deadline: Deadline) -> SysResul
     loop {
         wait_for(fd, libc::POLLIN, deadline)?;
         // SAFETY: the kernel writes at most the buffer's length to it.
-        match check(unsafe { libc::syscall(libc::SYS_read, fd, buffer.as_mut_ptr(), buffer.len()) }) {
+        match unsafe { syscall!(libc::SYS_read, fd, buffer.as_mut_ptr(), buffer.len()) } {
             Err(Errno(libc::EINTR)) => {}
             other => return other,
         }
@@ -187,14 +171,14 @@ pub(crate) fn read(fd: RawFd, buffer: &mut [u8], deadline: Deadline) -> SysResul
 /// Closes a descriptor of ours; nothing can be done about a failure.
 pub(crate) fn close(fd: RawFd) {
     // SAFETY: callers own the descriptor and do not use it again.
-    unsafe { libc::syscall(libc::SYS_close, fd) };
+    let _ = unsafe { syscall!(libc::SYS_close, fd) };
 }
 
 /// A pipe, read end first, both ends close-on-exec.
 pub(crate) fn pipe() -> SysResult<[RawFd; 2]> {
     let mut ends = [-1; 2];
     // SAFETY: room for the two descriptors that the kernel writes.
-    check(unsafe { libc::syscall(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    unsafe { syscall!(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) }?;
     Ok(ends)
 }
 
@@ -221,7 +205,7 @@ impl SocketAddress {
 pub(crate) fn connect(address: &SocketAddress, deadline: Deadline) -> SysResult<OwnedFd> {
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers.
-    let fd = check(unsafe { libc::syscall(libc::SYS_socket, libc::AF_UNIX, kind, 0) })? as RawFd;
+    let fd = unsafe { syscall!(libc::SYS_socket, libc::AF_UNIX, kind, 0) }? as RawFd;
     // SAFETY: just made and used by nobody else.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     connect_within(fd, address, deadline)?;
@@ -236,7 +220,7 @@ fn connect_within(fd: RawFd, address: &SocketAddress, deadline: Deadline) -> Sys
         set_option(fd, libc::SO_SNDTIMEO, &timeout)?;
         let length = mem::size_of::<libc::sockaddr_un>();
         // SAFETY: a live address of the length given.
-        match check(unsafe { libc::syscall(libc::SYS_connect, fd, &raw const address.0, length) }) {
+        match unsafe { syscall!(libc::SYS_connect, fd, &raw const address.0, length) } {
             Ok(_) => return Ok(()),
             Err(Errno(libc::EINTR)) => {}
             Err(Errno(libc::EAGAIN)) => return Err(Errno(libc::ETIMEDOUT)),
@@ -248,9 +232,7 @@ fn connect_within(fd: RawFd, address: &SocketAddress, deadline: Deadline) -> Sys
 fn set_option<T>(fd: RawFd, option: i32, value: &T) -> SysResult<()> {
     let length = mem::size_of::<T>();
     // SAFETY: a live value of the length given, which the kernel only reads.
-    check(unsafe {
-        libc::syscall(libc::SYS_setsockopt, fd, libc::SOL_SOCKET, option, std::ptr::from_ref(value), length)
-    })?;
+    unsafe { syscall!(libc::SYS_setsockopt, fd, libc::SOL_SOCKET, option, std::ptr::from_ref(value), length) }?;
     Ok(())
 }
 
@@ -259,16 +241,9 @@ pub(crate) fn peer_credentials(fd: RawFd) -> SysResult<libc::ucred> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut length = mem::size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: room for the credentials, whose length is given.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_getsockopt,
-            fd,
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            &raw mut credentials,
-            &raw mut length,
-        )
-    })?;
+    unsafe {
+        syscall!(libc::SYS_getsockopt, fd, libc::SOL_SOCKET, libc::SO_PEERCRED, &raw mut credentials, &raw mut length,)
+    }?;
     Ok(credentials)
 }
 
@@ -284,7 +259,7 @@ pub(crate) fn identity(fd: RawFd) -> SysResult<FileIdentity> {
     // SAFETY: all-zero bytes are a valid stat.
     let mut stat: libc::stat = unsafe { mem::zeroed() };
     // SAFETY: room for one stat.
-    check(unsafe { libc::syscall(libc::SYS_fstat, fd, &raw mut stat) })?;
+    unsafe { syscall!(libc::SYS_fstat, fd, &raw mut stat) }?;
     Ok(FileIdentity { device: stat.st_dev, inode: stat.st_ino })
 }
 
@@ -292,11 +267,23 @@ pub(crate) fn identity(fd: RawFd) -> SysResult<FileIdentity> {
 /// 0 takes it back. Without Yama the kernel refuses and nothing is needed.
 pub(crate) fn allow_tracer(pid: i32) {
     // SAFETY: integers only.
-    unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PTRACER, pid as libc::c_ulong, 0, 0, 0) };
+    let _ = unsafe { syscall!(libc::SYS_prctl, libc::PR_SET_PTRACER, pid as libc::c_ulong, 0, 0, 0) };
+}
+
+/// Whether processes of the same user may read this one (prctl(2), `PR_GET_DUMPABLE`).
+pub(crate) fn is_dumpable() -> bool {
+    // SAFETY: integers only.
+    unsafe { syscall!(libc::SYS_prctl, libc::PR_GET_DUMPABLE, 0, 0, 0, 0) }.is_ok_and(|value| value > 0)
+}
+
+/// Lets processes of the same user read this one, or not.
+pub(crate) fn set_dumpable(dumpable: bool) {
+    // SAFETY: integers only.
+    let _ = unsafe { syscall!(libc::SYS_prctl, libc::PR_SET_DUMPABLE, dumpable, 0, 0, 0) };
 }
 
 /// Ends a process that this library started.
 pub(crate) fn kill(pid: i32) {
     // SAFETY: integers only.
-    unsafe { libc::syscall(libc::SYS_kill, pid, libc::SIGKILL) };
+    let _ = unsafe { syscall!(libc::SYS_kill, pid, libc::SIGKILL) };
 }

@@ -1,148 +1,175 @@
-//! Signal dispositions, as the kernel keeps them.
+//! Signal dispositions and masks.
 //!
-//! Signal safety: every function here may be called by a signal handler (sigaction(2) is on signal-safety(7)'s list).
+//! There are two views of a disposition. The kernel's says what it calls. libc's sigaction(2) may be interposed: libjsig
+//! keeps a table of its own for the handlers that a Java machine's handler calls, and sanitizers refuse some. [`libc_get`]
+//! and [`libc_set`] go by that view; all else asks the kernel.
+//!
+//! Signal safety: everything here but [`libc_get`], [`libc_set`] and [`install`] may be called by a signal
+//! handler.
 
 use std::mem;
 use std::ptr;
 
 use super::raw::{self, Errno, SysResult};
+use super::syscall::syscall;
 
-/// The signals that end a program because of what it did itself: the six that crash-handler handles.
+/// The signals that end a program because of what it did itself: those that crash-handler handles elsewhere.
 pub(crate) const CRASH_SIGNALS: [i32; 6] =
     [libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGTRAP];
 
 /// A handler that takes siginfo and context.
 pub(crate) type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 
+/// A set of signals as the kernel keeps it: one bit each.
+pub(crate) type Mask = u64;
+
+/// The bit of one signal.
+pub(crate) const fn bit(signal: i32) -> Mask {
+    1 << (signal - 1)
+}
+
+/// A disposition in the kernel's own structure (include/linux/signal_types.h, the same on x86-64 and AArch64).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Action {
+    pub handler: usize,
+    pub flags: usize,
+    restorer: usize,
+    pub mask: Mask,
+}
+
+impl Action {
+    /// `SIG_DFL`.
+    pub(crate) const DEFAULT: Self = Self { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+
+    pub(crate) fn is_handler(&self) -> bool {
+        !matches!(self.handler, libc::SIG_DFL | libc::SIG_IGN)
+    }
+
+    pub(crate) fn calls(&self, handler: Handler) -> bool {
+        self.handler == handler as *const () as usize
+    }
+}
+
 /// The dispositions of the crash signals at one moment, in the order of [`CRASH_SIGNALS`].
 #[derive(Clone, Copy)]
-pub(crate) struct Dispositions([libc::sigaction; 6]);
+pub(crate) struct Dispositions([Action; 6]);
 
 impl Dispositions {
-    /// As they are now.
-    pub(crate) fn current() -> Self {
-        Self(CRASH_SIGNALS.map(get))
+    /// One for each crash signal.
+    pub(crate) fn each(of: impl FnMut(i32) -> Action) -> Self {
+        Self(CRASH_SIGNALS.map(of))
     }
 
     /// That of one crash signal; of any other signal, its default action.
-    pub(crate) fn of(&self, signal: i32) -> libc::sigaction {
-        CRASH_SIGNALS.iter().position(|s| *s == signal).map_or_else(default_action, |index| self.0[index])
-    }
-
-    /// Takes over from `other` the dispositions of those crash signals of which `which` holds.
-    pub(crate) fn replace(&mut self, other: &Self, which: impl Fn(i32) -> bool) {
-        for ((signal, mine), theirs) in CRASH_SIGNALS.into_iter().zip(&mut self.0).zip(&other.0) {
-            if which(signal) {
-                *mine = *theirs;
-            }
-        }
-    }
-
-    /// Makes the default action that of one crash signal.
-    pub(crate) fn set_default(&mut self, signal: i32) {
-        self.replace(&Self([default_action(); 6]), |other| other == signal);
-    }
-
-    /// Makes these the dispositions, except that a signal whose handler is `ours` gets that of `previous`: whoever
-    /// put a handler in front of ours keeps it.
-    pub(crate) fn restore(&self, ours: Handler, previous: &Self) {
-        for ((signal, here), before) in CRASH_SIGNALS.into_iter().zip(&self.0).zip(&previous.0) {
-            let mine = here.sa_sigaction == ours as *const () as usize;
-            let _ = set(signal, if mine { before } else { here });
-        }
+    pub(crate) fn of(&self, signal: i32) -> Action {
+        CRASH_SIGNALS.iter().position(|s| *s == signal).map_or(Action::DEFAULT, |index| self.0[index])
     }
 }
 
-fn default_action() -> libc::sigaction {
+/// The disposition of one signal, as the kernel has it.
+pub(crate) fn get(signal: i32) -> SysResult<Action> {
+    let mut action = Action::DEFAULT;
+    let none = ptr::null::<Action>();
+    // SAFETY: room for the structure, whose mask has the size given.
+    unsafe { syscall!(libc::SYS_rt_sigaction, signal, none, &raw mut action, size_of::<Mask>()) }?;
+    Ok(action)
+}
+
+/// Sets the kernel's disposition of one signal.
+pub(crate) fn set(signal: i32, action: &Action) -> SysResult<()> {
+    let none = ptr::null_mut::<Action>();
+    // SAFETY: a live structure that came from the kernel, or one without a handler.
+    unsafe { syscall!(libc::SYS_rt_sigaction, signal, ptr::from_ref(action), none, size_of::<Mask>()) }.map(|_| ())
+}
+
+/// Whether the kernel itself calls `handler` for `signal`, and nobody else before it.
+pub(crate) fn kernel_calls(signal: i32, handler: Handler) -> bool {
+    get(signal).is_ok_and(|action| action.calls(handler))
+}
+
+/// The disposition of one signal, as libc's sigaction(2) tells it.
+pub(crate) fn libc_get(signal: i32) -> Action {
     // SAFETY: all-zero bytes are a valid sigaction: SIG_DFL, no flags, an empty mask.
-    unsafe { mem::zeroed() }
-}
-
-/// The disposition of one signal.
-pub(crate) fn get(signal: i32) -> libc::sigaction {
-    let mut action = default_action();
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
     // SAFETY: room for one sigaction.
     unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
-    action
-}
-
-fn set(signal: i32, action: &libc::sigaction) -> SysResult<()> {
-    // SAFETY: a live sigaction, which came from the kernel or from this module.
-    if unsafe { libc::sigaction(signal, action, ptr::null_mut()) } != 0 {
-        return Err(Errno(raw::errno()));
+    Action {
+        handler: action.sa_sigaction,
+        flags: action.sa_flags as usize,
+        restorer: 0,
+        mask: first_word(&action.sa_mask),
     }
-    Ok(())
 }
 
-/// The signal kills the process from now on, whoever handled it before.
-pub(crate) fn set_default(signal: i32) {
-    let _ = set(signal, &default_action());
+/// Sets the disposition of one signal by libc's sigaction(2).
+pub(crate) fn libc_set(signal: i32, action: &Action) -> SysResult<()> {
+    // SAFETY: as in `libc_get`.
+    let mut libc_action: libc::sigaction = unsafe { mem::zeroed() };
+    libc_action.sa_sigaction = action.handler;
+    libc_action.sa_flags = action.flags as i32;
+    // SAFETY: a signal set begins with the word that the kernel uses.
+    unsafe { (&raw mut libc_action.sa_mask).cast::<Mask>().write(action.mask) };
+    // SAFETY: a live sigaction with a handler of ours, or what another call of sigaction(2) has given.
+    match unsafe { libc::sigaction(signal, &raw const libc_action, ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))),
+    }
 }
 
-/// Whether `handler` is the handler of `signal`.
-pub(crate) fn is_handled_by(signal: i32, handler: Handler) -> bool {
-    get(signal).sa_sigaction == handler as *const () as usize
-}
-
-/// Whether the kernel calls `handler` for `signal`. sigaction(2) may say so of one that another calls: libjsig, which chains
-/// handlers behind a Java machine's, has a sigaction of its own.
-pub(crate) fn is_called_by_kernel(signal: i32, handler: Handler) -> bool {
-    // The kernel's own structure: handler, flags, restorer, mask (include/linux/signal_types.h).
-    let mut action = [0_usize; 4];
-    let none = ptr::null::<libc::c_void>();
-    // SAFETY: room for the structure, whose mask is a word long.
-    let result = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, none, action.as_mut_ptr(), size_of::<Mask>()) };
-    result == 0 && action[0] == handler as *const () as usize
-}
-
-/// Makes `handler` the handler of all crash signals: on the alternate stack, with siginfo, and with all signals blocked
-/// while it runs: no other handler of the host is to run in a thread that has crashed.
-pub(crate) fn handle_crash_signals(handler: Handler) -> SysResult<()> {
-    let mut action = default_action();
-    action.sa_sigaction = handler as *const () as usize;
+/// Makes `handler` the handler of `signal`: on the alternate stack, with siginfo, and with all signals blocked while it
+/// runs, also those that libc keeps for thread cancellation and setuid: nothing of the host runs in a thread that has
+/// crashed. Not for signal handlers.
+///
+/// By libc's sigaction(2) and not by a raw call: where a library keeps the host's handlers behind those of a runtime, ours
+/// has its place there.
+pub(crate) fn install(signal: i32, handler: Handler) -> SysResult<()> {
     // SA_RESTART: a signal that turns out to be ignored must not interrupt what it came into.
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
-    // SAFETY: a live signal set.
-    unsafe { libc::sigfillset(&raw mut action.sa_mask) };
-    CRASH_SIGNALS.into_iter().try_for_each(|signal| set(signal, &action))
+    let flags = (libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART) as usize;
+    libc_set(signal, &Action { handler: handler as *const () as usize, flags, restorer: 0, mask: Mask::MAX })
 }
 
 /// Faults that belong to no instruction: a memory error that may be ignored, and an error of memory tags found late
 /// (include/uapi/asm-generic/siginfo.h, SEGV_MTEAERR).
 const WITHOUT_INSTRUCTION: [(i32, i32); 2] = [(libc::SIGBUS, libc::BUS_MCEERR_AO), (libc::SIGSEGV, 8)];
 
-/// Queues `signal` for the calling thread with the siginfo it came with. Blocked until the handler returns, it is then
-/// delivered to whoever is the handler by that time, as if it had come for the first time (rt_tgsigqueueinfo(2), which
-/// lets a process send itself any `si_code`).
-///
-/// A fault is not queued: it comes again by itself, from the instruction that faulted. A handler in front of ours that
-/// calls ours may have unblocked the signal (HotSpot's has), and would be interrupted by it, somewhere else. Where there is
-/// none, [`queue`] can be used.
-pub(crate) fn queue_again(signal: i32, info: *const libc::siginfo_t) -> SysResult<()> {
-    // SAFETY: `info` is the siginfo of the signal being handled.
-    let code = unsafe { (*info).si_code };
+/// Whether a signal comes again by itself once its handler returns, from the instruction that faulted.
+pub(crate) fn recurs(signal: i32, code: i32) -> bool {
     let fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL) && code > 0;
-    if fault && !WITHOUT_INSTRUCTION.contains(&(signal, code)) {
-        return Ok(());
-    }
-    queue(signal, info)
+    fault && !WITHOUT_INSTRUCTION.contains(&(signal, code))
 }
 
-/// As [`queue_again`], also a fault.
+/// Queues `signal` for the calling thread with the siginfo it came with (rt_tgsigqueueinfo(2), which lets a process send
+/// itself any `si_code`). Blocked until the handler returns, it is then delivered as if it had come for the first time.
 pub(crate) fn queue(signal: i32, info: *const libc::siginfo_t) -> SysResult<()> {
     // SAFETY: `info` is the siginfo of the signal being handled, which the kernel only reads.
-    let result = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, raw::getpid(), raw::gettid(), signal, info) };
-    if result != 0 { Err(Errno(raw::errno())) } else { Ok(()) }
+    unsafe { syscall!(libc::SYS_rt_tgsigqueueinfo, own_pid()?, raw::gettid(), signal, info) }.map(|_| ())
 }
 
-/// A set of signals as the kernel keeps it: one bit each.
-pub(crate) type Mask = u64;
+/// Sends `signal` to the calling thread, without a siginfo of its own.
+pub(crate) fn send_to_self(signal: i32) -> SysResult<()> {
+    // SAFETY: integers only.
+    unsafe { syscall!(libc::SYS_tgkill, own_pid()?, raw::gettid(), signal) }.map(|_| ())
+}
+
+/// Sends `signal` to this process: any thread that has not blocked it gets it.
+pub(crate) fn send_to_process(signal: i32) -> SysResult<()> {
+    // SAFETY: integers only.
+    unsafe { syscall!(libc::SYS_kill, own_pid()?, signal) }.map(|_| ())
+}
+
+/// This process's id, to send it a signal. Where a sandbox refuses to tell it nothing is sent: kill(2) takes 0 and negative
+/// numbers for many processes.
+fn own_pid() -> SysResult<i32> {
+    let pid = raw::getpid();
+    if pid > 0 { Ok(pid) } else { Err(Errno(libc::ESRCH)) }
+}
 
 /// Blocks for the calling thread what the kernel would while `action`'s handler runs: `before`, what the thread had
 /// blocked when the signal came, the action's own mask, and the signal itself without SA_NODEFER. Gives what was blocked.
-pub(crate) fn block_as(action: &libc::sigaction, signal: i32, before: &libc::sigset_t) -> Mask {
-    let deferred = if action.sa_flags & libc::SA_NODEFER == 0 { 1 << (signal - 1) } else { 0 };
-    set_mask(first_word(before) | first_word(&action.sa_mask) | deferred)
+pub(crate) fn block_as(action: &Action, signal: i32, before: &libc::sigset_t) -> Mask {
+    let deferred = if action.flags & libc::SA_NODEFER as usize == 0 { bit(signal) } else { 0 };
+    set_mask(first_word(before) | action.mask | deferred)
 }
 
 /// What the kernel reads of libc's larger type.
@@ -155,32 +182,22 @@ fn first_word(set: &libc::sigset_t) -> Mask {
 pub(crate) fn set_mask(mask: Mask) -> Mask {
     let mut before: Mask = 0;
     let size = size_of::<Mask>();
-    // SAFETY: two live words of the size given.
-    unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, &raw mut before, size);
-    }
+    // SAFETY: two live words of the size given. Where a sandbox refuses it the mask stays as it is.
+    let _ = unsafe { syscall!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, &raw mut before, size) };
     before
 }
 
 /// All signals blocked for the calling thread until dropped.
-pub(crate) struct AllBlocked(libc::sigset_t);
+pub(crate) struct AllBlocked(Mask);
 
 impl AllBlocked {
     pub(crate) fn new() -> Self {
-        // SAFETY: all-zero bytes are a valid signal set; sigfillset fills a live one.
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = unsafe { (mem::zeroed(), mem::zeroed()) };
-        // SAFETY: live signal sets.
-        unsafe {
-            libc::sigfillset(&raw mut all);
-            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut before);
-        }
-        Self(before)
+        Self(set_mask(Mask::MAX))
     }
 }
 
 impl Drop for AllBlocked {
     fn drop(&mut self) {
-        // SAFETY: the mask that the thread had before.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
+        set_mask(self.0);
     }
 }

@@ -58,9 +58,7 @@ extern "C" fn on_termination(_signal: i32) {
 /// May be called by a signal handler.
 #[cfg(target_os = "linux")]
 fn notify(event: i32) {
-    let errno = super::raw::errno();
     let one = 1_u64;
-    // SAFETY: eight live bytes, as eventfd(2) wants them.
-    unsafe { libc::write(event, (&raw const one).cast(), size_of::<u64>()) };
-    super::raw::set_errno(errno);
+    // SAFETY: eight live bytes, as eventfd(2) wants them. A raw call, which leaves errno alone.
+    let _ = unsafe { super::syscall::syscall!(libc::SYS_write, event, &raw const one, size_of::<u64>()) };
 }

@@ -13,6 +13,49 @@ static void set_stack(size_t size, int protection) {
         exit(5);
 }
 
+static char *altstack_top;
+static size_t frame;
+
+/* How much of an alternate stack the kernel has taken when a handler begins. */
+static void measure_frame(int signal) {
+    (void)signal;
+    frame = (size_t)(altstack_top - (char *)__builtin_frame_address(0));
+}
+
+/* Gives this thread an alternate stack that holds the kernel's frame and so many bytes more; below it are pages without
+ * access, which count as a part of it since the kernel takes no stack below a minimum. */
+static void set_stack_beyond_frame(size_t more) {
+    enum { LENGTH = 65536 };
+    char *pages = mmap(NULL, 2 * LENGTH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    altstack_top = pages + 2 * LENGTH;
+    mprotect(pages + LENGTH, LENGTH, PROT_READ | PROT_WRITE);
+    stack_t stack = {.ss_sp = pages, .ss_size = 2 * LENGTH};
+    struct sigaction action = {.sa_handler = measure_frame, .sa_flags = SA_ONSTACK};
+    if (sigaltstack(&stack, NULL) != 0)
+        exit(5);
+    sigaction(SIGUSR1, &action, NULL);
+    raise(SIGUSR1);
+    /* Moved within its page so that what is writable is as much as is wanted. */
+    size_t usable = (frame + more + 15) & ~(size_t)15, whole = (usable + 4095) & ~(size_t)4095;
+    mprotect(pages + LENGTH, LENGTH - whole, PROT_NONE);
+    stack.ss_size = 2 * LENGTH - (whole - usable);
+    if (sigaltstack(&stack, NULL) != 0)
+        exit(5);
+}
+
+/* Fills every byte of the heap. */
+static void overwrite_heap(void) {
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    unsigned long start = 0, end = 0;
+    while (maps && fgets(line, sizeof line, maps))
+        if (strstr(line, "[heap]") && sscanf(line, "%lx-%lx", &start, &end) == 2)
+            break;
+    if (end <= start)
+        exit(5);
+    memset((void *)start, 0xee, end - start);
+}
+
 /* Takes the right to write away from the library's own data. */
 static int protect_data(struct dl_phdr_info *object, size_t size, void *protected) {
     (void)size;
@@ -38,7 +81,17 @@ int main(int argc, char **argv) {
         set_stack(65536, PROT_NONE);
     } else if (!strcmp(kind, "stack-too-small")) {
         /* The kernel's frame fits, and hardly anything else. */
-        set_stack(getauxval(AT_MINSIGSTKSZ) + 512, PROT_READ | PROT_WRITE);
+        set_stack_beyond_frame(64);
+    } else if (!strcmp(kind, "stack-beyond-frame")) {
+        set_stack_beyond_frame((size_t)atoi(argv[5]));
+        ready();
+        wait_for_line();
+        crash(argv[4]);
+    } else if (!strcmp(kind, "heap-overwritten")) {
+        ready();
+        wait_for_line();
+        overwrite_heap();
+        crash(argv[4]);
     } else if (!strcmp(kind, "small-stack")) {
         /* Rust's threads have SIGSTKSZ: 8 KiB, of which AVX-512 leaves so much, and 16 KiB on AArch64. */
 #if defined(__x86_64__)

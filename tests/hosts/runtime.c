@@ -33,7 +33,6 @@ static int is_in_load(void *context) {
 }
 
 static void recover(void *context) {
-    errno = 0;
     PROGRAM_COUNTER(context) = (uintptr_t)load_recovers;
 }
 

@@ -14,7 +14,7 @@ use crate::sys::process;
 /// itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// All locks of the host's side, in the order in which calls take them.
+/// All locks of the host's side, in the order in which calls take them. Those of the handler are taken under the first.
 type Locks = (Option<MutexGuard<'static, Option<Installation>>>, Option<MutexGuard<'static, Option<Retry>>>);
 
 thread_local! {

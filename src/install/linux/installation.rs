@@ -7,12 +7,11 @@ use super::connect::{self, Connection};
 use super::{init_thread, start};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::handler::{self, Armed, CrashLink, Frozen};
+use crate::handler::{self, Armed, CrashLink, HandlerConfig};
 use crate::install::{dump_dir, timed_out, unusable};
 use crate::page::host;
 use crate::status::CM_ERR_HANDLER;
 use crate::sys::raw::{self, Deadline, Errno, FileIdentity, SocketAddress};
-use crate::sys::signals::Dispositions;
 use crate::sys::spawn::Program;
 use crate::wire;
 
@@ -46,23 +45,20 @@ impl Connected {
         let pid = raw::getpid();
         let mut hello = connect::hello_message(&settings);
         hello.truncate(hello.len() - size_of_val(&pid));
-        let frozen = Frozen {
+        let config = HandlerConfig {
             pid,
             link: CrashLink { fd: link.as_raw_fd(), identity },
             welcomed,
             monitor_pid,
             uid: rustix::process::geteuid().as_raw(),
             address: SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes()),
-            hello,
+            hello: &hello,
             strategy: settings.strategy,
             callback: settings.crash_callback,
             deadline: settings.deadline,
-            monitor,
-            previous: Dispositions::current(),
-            below: Dispositions::current(),
-            older: None,
+            monitor: monitor.as_ref(),
         };
-        let armed = handler::arm(frozen)
+        let armed = handler::arm(&config)
             .map_err(|error| Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}")))?;
         raw::allow_tracer(monitor_pid);
         Ok(Installation { settings, armed: Some(armed), link, welcomed, identity, pid })
@@ -85,9 +81,8 @@ pub(super) struct Installation {
 impl Installation {
     /// Goes over to another monitor, and puts our handlers in front again.
     pub(super) fn reconnect(&mut self, connected: Connected) -> Result<()> {
-        if let Some(armed) = self.armed.take() {
-            handler::disarm(armed);
-        }
+        // Armed anew without being disarmed: a crash of another thread at this moment is not to be missed.
+        self.armed = None;
         let anew = connected.arm(self.settings.clone())?;
         std::mem::replace(self, anew).disarm();
         Ok(())

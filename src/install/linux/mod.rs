@@ -37,7 +37,7 @@ pub fn install(config: &Config) -> Result<()> {
     let mut installed = installed();
     if let Some(before) = installed.as_ref() {
         refuse_other(&before.settings, &settings)?;
-        if handler::taken_over().is_empty() && before.monitor_is_there() {
+        if handler::replaced_signals().is_empty() && before.monitor_is_there() {
             return Ok(());
         }
     }
@@ -53,7 +53,9 @@ pub fn install(config: &Config) -> Result<()> {
 
 /// Disarms the process and says goodbye to the monitor.
 pub fn uninstall() -> Result<()> {
-    let installation = installed().take().ok_or_else(|| not_installed("cm_uninstall"))?;
+    // Held to the end: an install in another thread is not to be disarmed by what follows.
+    let mut installed = installed();
+    let installation = installed.take().ok_or_else(|| not_installed("cm_uninstall"))?;
     installation.say_goodbye();
     installation.disarm();
     Ok(())
@@ -64,13 +66,13 @@ pub fn is_armed() -> Result<()> {
     if installed().is_none() {
         return Err(not_installed("cm_is_armed"));
     }
-    let taken_over = handler::taken_over();
-    if taken_over.is_empty() {
+    let replaced = handler::replaced_signals();
+    if replaced.is_empty() {
         return Ok(());
     }
     Err(Error::new(
         CM_ERR_HANDLER,
-        format!("somebody has replaced the handlers of signals {taken_over:?}: cm_install puts ours in front again"),
+        format!("somebody has replaced the handlers of signals {replaced:?}: cm_install puts ours in front again"),
     ))
 }
 
@@ -86,7 +88,8 @@ pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
         ));
     }
     let _one_at_a_time = installed();
-    if handler::add_runtime_code(begin, end) {
+    let added = handler::add_runtime_code(begin, end);
+    if added.map_err(|error| Error::system("cannot change the pages of the runtime code's ranges", error))? {
         return Ok(());
     }
     Err(Error::new(CM_ERR_LIMIT, format!("{} ranges of runtime code are given already", handler::RANGES_MAX)))

@@ -30,13 +30,11 @@ pub(super) fn program(settings: &Settings) -> Result<Result<Program>> {
         pair
     });
     let strings = |strings: Vec<OsString>| strings.into_iter().map(|s| c_string(s.into_vec())).collect();
-    Program::new(
-        c_string(path.as_os_str().as_bytes().to_vec()),
-        strings(monitor_program::command_line(settings, READY_FD)),
-        strings(environment.into_iter().collect()),
-    )
-    .map(Ok)
-    .map_err(|error| Error::system("cannot map stacks for starting a monitor", error))
+    Ok(Ok(Program {
+        path: c_string(path.as_os_str().as_bytes().to_vec()),
+        arguments: strings(monitor_program::command_line(settings, READY_FD)),
+        environment: strings(environment.into_iter().collect()),
+    }))
 }
 
 /// Paths from C, the environment or the kernel hold no NUL.

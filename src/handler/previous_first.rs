@@ -1,0 +1,81 @@
+//! The handler that was there before us, a language runtime's, looks at a fault first. Everything here may be called by a
+//! signal handler.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use super::decision::{Origin, PreviousFirst};
+use super::event::Event;
+use super::frozen::Frozen;
+use super::runtime_code;
+use crate::config::Strategy;
+
+/// Nobody reads these: their addresses mark a signal's context.
+static MARKS: [u8; 2] = [0; 2];
+
+/// Whether the handler before us is to look at this signal before us: at a fault in code that a runtime gave us, and with
+/// [`Strategy::PreviousFirst`] at any.
+pub(super) fn applies(frozen: &Frozen, event: &Event) -> PreviousFirst {
+    let fault = event.origin() == Origin::Raised && matches!(event.signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE);
+    let has_previous = frozen.handlers.previous.of(event.signal).is_handler();
+    if !fault || !has_previous || !(in_runtime(event) || frozen.strategy == Strategy::PreviousFirst) {
+        return PreviousFirst::No;
+    }
+    // SAFETY: the kernel's context for this signal.
+    let marked = unsafe { (*event.ucontext()).uc_link } == looking();
+    if marked { PreviousFirst::PassedBack } else { PreviousFirst::Yes }
+}
+
+/// Calls the handler before us. True where it has dealt with the fault: where the thread goes on elsewhere, or the fault was
+/// the runtime's and it has not passed it back to us.
+pub(super) fn call(frozen: &Frozen, event: &Event) -> bool {
+    // SAFETY: the kernel's context for this signal.
+    let mark = unsafe { &raw mut (*event.ucontext()).uc_link };
+    let (before, was_in_runtime) = (Position::of(event.context), in_runtime(event));
+    // SAFETY: as above.
+    unsafe { *mark = looking() };
+    event.call(&frozen.handlers.previous.of(event.signal));
+    // SAFETY: as above.
+    let was_passed_back = unsafe { mark.replace(ptr::null_mut()) } == passed_back();
+    Position::of(event.context) != before || (was_in_runtime && !was_passed_back)
+}
+
+/// The handler before us was set over ours once, and has passed the signal on to what was there before it: to us.
+pub(super) fn note_passed_back(event: &Event) {
+    // SAFETY: the kernel's context for this signal.
+    unsafe { (*event.ucontext()).uc_link = passed_back() };
+}
+
+fn in_runtime(event: &Event) -> bool {
+    runtime_code::contains(Position::of(event.context).instruction)
+}
+
+/// In a signal context, which has no successor: the handler before us is looking at it. The kernel sets this member to
+/// null and never reads it (rt_sigreturn(2)).
+fn looking() -> *mut libc::ucontext_t {
+    (&raw const MARKS[0]).cast_mut().cast()
+}
+
+/// As [`looking`], and it has passed the signal back to us.
+fn passed_back() -> *mut libc::ucontext_t {
+    (&raw const MARKS[1]).cast_mut().cast()
+}
+
+/// Where a thread goes on when its handler returns.
+#[derive(PartialEq, Eq)]
+struct Position {
+    instruction: usize,
+    stack: usize,
+}
+
+impl Position {
+    fn of(context: *const c_void) -> Self {
+        // SAFETY: the kernel's context for this signal, which a handler may have changed but not taken away.
+        let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
+        #[cfg(target_arch = "x86_64")]
+        let (instruction, stack) = (machine.gregs[libc::REG_RIP as usize], machine.gregs[libc::REG_RSP as usize]);
+        #[cfg(target_arch = "aarch64")]
+        let (instruction, stack) = (machine.pc, machine.sp);
+        Self { instruction: instruction as usize, stack: stack as usize }
+    }
+}

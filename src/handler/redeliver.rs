@@ -1,0 +1,114 @@
+//! Has a signal come again, or ends the process where it cannot. Everything here may be called by a signal handler.
+//!
+//! A sandbox may refuse each of the calls. Then the next way is taken: the signal with its siginfo (rt_tgsigqueueinfo), the
+//! signal alone (tgkill), the signal to the process (kill), a fault of our own, and at last exit status 128 + the signal, as
+//! a shell shows the signal's end.
+
+use std::arch::asm;
+
+use super::event::Event;
+use super::frozen::Frozen;
+use crate::sys::raw;
+use crate::sys::signals::{self, Action, Mask};
+use crate::sys::syscall::syscall;
+
+/// Sets the disposition of a crash signal: the kernel's, or where a library stands between us and the kernel, that
+/// library's. False where it was refused.
+pub(super) fn set_disposition(frozen: Option<&Frozen>, signal: i32, action: &Action) -> bool {
+    let mediated = frozen.is_some_and(|frozen| frozen.handlers.mediated & signals::bit(signal) != 0);
+    // libc's sigaction(2) may use thread-locals and locks. So does the handler that calls ours in such a host.
+    let set = if mediated { signals::libc_set(signal, action) } else { signals::set(signal, action) };
+    set.is_ok()
+}
+
+/// The signal ends the process by its default action once the handler has returned.
+pub(super) fn by_default(frozen: Option<&Frozen>, event: &Event) {
+    if set_disposition(frozen, event.signal, &Action::DEFAULT) {
+        again(event, !event.recurs());
+    } else {
+        end_process(event.signal);
+    }
+}
+
+/// Has the kernel deliver the signal once more when the handler returns, to whoever is its handler by that time. Without
+/// that a sent signal would be lost, and so would a trap, after which the program would simply go on.
+///
+/// A fault comes again by itself, and with `queue` false is left to that: a handler that stands in front of ours may have
+/// unblocked the signal (HotSpot's has), and would be interrupted by it somewhere else. With `queue` true it comes for
+/// certain: what has faulted may work by now, by another thread's doing.
+pub(super) fn again(event: &Event, queue: bool) {
+    if queue {
+        let sent = signals::queue(event.signal, event.info)
+            .or_else(|_| signals::send_to_self(event.signal))
+            .or_else(|_| signals::send_to_process(event.signal));
+        if sent.is_err() && !event.recurs() {
+            end_process(event.signal);
+        }
+    }
+    // The first process of a name space is spared what was queued.
+    if raw::getpid() == 1 && event.signal == libc::SIGTRAP {
+        step_back(event);
+    }
+}
+
+/// Has a thread that has run into a breakpoint instruction do so again: here the kernel has left it behind int3.
+#[cfg(target_arch = "x86_64")]
+fn step_back(event: &Event) {
+    // The code of a breakpoint instruction's SIGTRAP (include/uapi/asm-generic/siginfo.h).
+    const SI_KERNEL: i32 = 0x80;
+    if event.code() == SI_KERNEL {
+        // SAFETY: the kernel's context for this signal.
+        unsafe { (*event.ucontext()).uc_mcontext.gregs[libc::REG_RIP as usize] -= 1 };
+    }
+}
+
+/// Has a thread that has run into a breakpoint instruction do so again: here the kernel has left it at brk.
+#[cfg(target_arch = "aarch64")]
+fn step_back(_event: &Event) {}
+
+/// Ends the process although our handler cannot be taken away or the signal not be sent.
+///
+/// A fault while its signal is blocked makes the kernel set the default action and end the process by that signal
+/// (`force_sig_info_to_task` in kernel/signal.c), whatever a sandbox refuses.
+fn end_process(signal: i32) -> ! {
+    signals::set_mask(Mask::MAX);
+    fault(signal);
+    // SAFETY: an integer only; the call does not return.
+    let _ = unsafe { syscall!(libc::SYS_exit_group, 128 + signal) };
+    loop {
+        fault(libc::SIGSEGV);
+    }
+}
+
+/// Runs an instruction for which the kernel raises `signal`, where there is one.
+fn fault(signal: i32) {
+    // SAFETY: the instructions do nothing but fault, with the signal blocked, and so do not return.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        match signal {
+            libc::SIGSEGV => asm!("mov eax, dword ptr [0]", out("eax") _),
+            libc::SIGILL => asm!("ud2"),
+            libc::SIGTRAP => asm!("int3"),
+            libc::SIGFPE => asm!("xor ecx, ecx", "div ecx", out("eax") _, out("ecx") _, out("edx") _),
+            // Misaligned, with the alignment check on.
+            libc::SIGBUS => asm!(
+                "pushfq",
+                "or dword ptr [rsp], 0x40000",
+                "popfq",
+                "mov eax, dword ptr [rsp + 1]",
+                out("eax") _
+            ),
+            _ => {}
+        }
+    }
+    // SAFETY: as above. There is no instruction here for SIGFPE and SIGBUS that faults on every processor.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        match signal {
+            libc::SIGSEGV => asm!("str xzr, [{zero}]", zero = in(reg) 0_u64),
+            libc::SIGILL => asm!("udf #0"),
+            libc::SIGTRAP => asm!("brk #0"),
+            _ => {}
+        }
+    }
+}
