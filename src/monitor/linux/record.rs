@@ -6,7 +6,7 @@ use minidump_writer::crash_context::CrashContext;
 use serde_json::{Value, json};
 
 use super::attachments::Attachments;
-use super::dump::Made;
+use super::dump::FinishedDump;
 use super::dumper::{Cause, Job};
 use super::process_info::ProcessInfo;
 use super::signal_names;
@@ -18,7 +18,7 @@ const SCHEMA: u32 = 1;
 /// The dump that a record goes with.
 pub(super) struct Dumped<'a> {
     pub file_name: String,
-    pub made: &'a Made,
+    pub dump: &'a FinishedDump,
     /// Until it was on disk and visible.
     pub writing: Duration,
 }
@@ -51,16 +51,16 @@ pub(super) fn report(report: &Report<'_>, dump: Result<Dumped<'_>, &str>) -> Val
     record["annotations"] = json!(job.extras.annotations);
     record["attachments"] = json!([]);
     match dump {
-        Ok(Dumped { file_name, made, writing }) => {
-            record["thread_name"] = json!(made.thread_name);
-            record["executable"]["build_id"] = json!(made.executable_build_id);
-            record["dump"] = json!({ "file": file_name, "bytes": made.bytes.len(), "threads": made.threads });
+        Ok(Dumped { file_name, dump, writing }) => {
+            record["thread_name"] = json!(dump.thread_name);
+            record["executable"]["build_id"] = json!(dump.executable_build_id);
+            record["dump"] = json!({ "file": file_name, "bytes": dump.bytes.len(), "threads": dump.threads });
             record["milliseconds"] = json!({
-                "stop": milliseconds(made.stopping),
-                "read": milliseconds(made.reading),
+                "stop": milliseconds(dump.stopping),
+                "read": milliseconds(dump.reading),
                 "write": milliseconds(writing),
             });
-            record["failed"] = json!(made.missing);
+            record["failed"] = json!(dump.missing);
         }
         Err(reason) => record["failed"] = json!([reason]),
     }

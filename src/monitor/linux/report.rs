@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::attachments::Attachments;
-use super::dump::{self, Subject};
+use super::dump::{self, DumpRequest, FinishedDump, StoppedProcess, SystemInfo};
 use super::dumper::{Cause, Job, Work};
 use super::process_info::ProcessInfo;
 use super::record::{self, Dumped};
@@ -15,7 +15,6 @@ use super::session::Description;
 use crate::monitor::dump_file::{self, NewFile};
 use crate::monitor::{callbacks, retention};
 use crate::sys::process;
-use crate::sys::signals::AllBlocked;
 
 type Outcome = Result<(File, PathBuf), String>;
 
@@ -90,8 +89,8 @@ fn dump_and_record(
     let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
     let mut attachments = Attachments::copy(&job.extras.attachments, directory, &stem);
     let dump = match &dumped {
-        Ok(WrittenDump { path, made, took, .. }) => {
-            Ok(Dumped { file_name: name(path.file_name()), made, writing: *took })
+        Ok(WrittenDump { path, dump, took, .. }) => {
+            Ok(Dumped { file_name: name(path.file_name()), dump, writing: *took })
         }
         Err(reason) => Err(reason.as_str()),
     };
@@ -101,7 +100,7 @@ fn dump_and_record(
     if let Err(reason) = &record {
         log::error!("process {}: {reason}", job.pid);
     }
-    // With `made` goes the host's being stopped: it goes on before it is told that it may.
+    // With the finished dump goes the host's being stopped: it goes on before it is told that it may.
     let dump = dumped.map(|dumped| (dumped.file, dumped.path));
     tell(visible, &dump);
 
@@ -122,7 +121,7 @@ fn dump_and_record(
 }
 
 struct WrittenDump {
-    made: dump::Made,
+    dump: FinishedDump,
     file: File,
     path: PathBuf,
     took: Duration,
@@ -134,35 +133,20 @@ fn write_dump(job: &Job, tid: i32, cause: &Cause, stem: &str) -> Result<WrittenD
         Cause::Crash(context) => Some(context.as_ref()),
         Cause::Request(_) | Cause::Hang(_) => None,
     };
+    // It stops while the file is made.
+    let process = StoppedProcess::stop(job.pid, tid, context.is_some());
     let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
-    let (pid, extras, contents) = (job.pid, &job.extras, *contents);
-    let made = match context {
-        // It has nothing to do but wait.
-        Some(_) => dump::make(&Subject { pid, tid, context, extras, contents })?,
-        None => in_a_thread(|| {
-            let mut made = dump::make(&Subject { pid, tid, context: None, extras, contents })?;
-            made.release();
-            Ok(made)
-        })?,
-    };
+    let system = SystemInfo::read();
+    let request = DumpRequest { context, extras: &job.extras, contents: *contents, system: &system };
+    let mut dump = dump::make(process, &request)?;
+    if context.is_none() {
+        // It lives on, and is not to wait for the disk.
+        dump.resume();
+    }
     let start = Instant::now();
-    new.file.write_all(&made.bytes).map_err(|error| at("cannot write the dump", dump_dir, &error))?;
+    new.file.write_all(&dump.bytes).map_err(|error| at("cannot write the dump", dump_dir, &error))?;
     let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", dump_dir, &error))?;
-    Ok(WrittenDump { made, file, path, took: start.elapsed() })
-}
-
-/// Dumps a process that lives on in a thread of its own: one of the process's threads that has not stopped in time, for being
-/// in vfork(2), say, cannot be let go. It would stop later and stay so as long as its tracer is there, which is a thread too.
-fn in_a_thread(make: impl Fn() -> Result<dump::Made, String> + Sync) -> Result<dump::Made, String> {
-    // SIGCHLD, which that thread waits for, is not to come to this one, where it is lost.
-    let _blocked = AllBlocked::new();
-    std::thread::scope(|scope| {
-        match std::thread::Builder::new().spawn_scoped(scope, &make) {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            // Where no thread can be had (RLIMIT_NPROC).
-            Err(_) => make(),
-        }
-    })
+    Ok(WrittenDump { dump, file, path, took: start.elapsed() })
 }
 
 fn write_record(directory: &Path, stem: &str, record: &serde_json::Value) -> Outcome {
