@@ -76,7 +76,10 @@ pub(crate) fn thread_state(tid: i32) -> ThreadState {
     }
 }
 
-/// Tells when traced threads have stopped or ended. SIGCHLD has to be blocked in every thread of this process.
+/// A SIGCHLD can be lost to another thread of this process which does not block it, in a host that is its own monitor, say.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Tells when traced threads have stopped or ended. SIGCHLD has to be blocked in the calling thread.
 pub(crate) struct ThreadEvents {
     signals: OwnedFd,
 }
@@ -105,7 +108,7 @@ impl ThreadEvents {
             if wanted(state) || left.is_zero() {
                 return state;
             }
-            self.wait_for_signal(left);
+            self.wait_for_signal(left.min(LOOK_AGAIN));
         }
     }
 

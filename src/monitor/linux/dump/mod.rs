@@ -13,6 +13,8 @@ mod modules;
 mod process;
 mod sanitize;
 mod system_info;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod tracer;
 mod writer;
@@ -71,19 +73,14 @@ impl FinishedDump {
 
     /// For a process that dies as soon as its crashing thread goes on: resumes that thread alone. No other runs an
     /// instruction more, unless the process still lives when `limit` is over: then all are resumed.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the monitor, once a crash says that only the kernel follows")
-    )]
+    #[expect(dead_code, reason = "for the monitor, once a crash says that only the kernel follows")]
     pub(super) fn resume_crashing_thread_only(&mut self, limit: Duration) {
         self.process.resume_crashing_thread_only(limit);
     }
 
-    /// Waits for what [`Self::resume_crashing_thread_only`] has begun.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the monitor, once a crash says that only the kernel follows")
-    )]
+    /// Waits for what [`Self::resume_crashing_thread_only`] has begun. To be called as soon as the host has been told: until
+    /// then its end may not be seen by its parent.
+    #[expect(dead_code, reason = "for the monitor, once a crash says that only the kernel follows")]
     pub(super) fn wait_for_death(&mut self) {
         self.process.resume();
     }

@@ -1,8 +1,8 @@
 //! The process that is dumped: stopped as a whole, and resumed when the dump says so or is dropped.
 //!
-//! A tracer is a thread, not a process (ptrace(2)), so a thread of its own does the tracing. Its end resumes every thread of
-//! the process: also those that have not stopped in time and cannot be detached, and each with the signal that it was about
-//! to take.
+//! A tracer is a thread, not a process (ptrace(2)), so a thread of its own does the tracing where that is worth starting one.
+//! Its end resumes every thread of the process: also those that have not stopped in time and cannot be detached, and each with
+//! the signal that it was about to take.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -14,6 +14,8 @@ use crate::monitor::linux::process_info::{self, Stat};
 use crate::sys::ptrace::{self, Piece};
 use crate::sys::signals::AllBlocked;
 
+/// A process of fewer threads that has crashed is traced by the calling thread: starting another takes 0.1 ms or more.
+const THREADS_WORTH_A_TRACER: usize = 32;
 /// What the tracing thread uses of its stack is little.
 const TRACER_STACK: usize = 128 * 1024;
 
@@ -38,8 +40,9 @@ enum Tracing {
         commands: Option<Sender<ResumeCrashingThread>>,
         thread: Option<JoinHandle<()>>,
     },
-    /// The calling thread, where no other can be had (`RLIMIT_NPROC`).
-    Here(Tracer),
+    /// The calling thread: for few threads, and where no other can be had (`RLIMIT_NPROC`). Once the crashing thread alone
+    /// has been resumed, the process's death is waited for until `dying`.
+    Here { tracer: Tracer, dying: Option<Instant> },
 }
 
 /// Tells the tracing thread to resume only this thread, to say so, and to wait so long for the process's death.
@@ -69,6 +72,11 @@ impl StoppedProcess {
         let stat = Stat::of(pid);
         let proc_entry = process_info::proc_entry(pid, stat.as_ref(), tid);
         let new_tracer = move || Tracer::new(pid, proc_entry, tid, !crashed);
+        let threads = stat.and_then(|stat| stat.field(20)).unwrap_or(usize::MAX);
+        if crashed && threads < THREADS_WORTH_A_TRACER {
+            let tracing = Tracing::Here { tracer: new_tracer(), dying: None };
+            return Self { tid, proc_entry, started, tracing, _blocked: blocked };
+        }
         let (stopped_sender, stopped) = mpsc::channel();
         let (names_sender, names) = mpsc::channel();
         let (commands, received) = mpsc::channel::<ResumeCrashingThread>();
@@ -84,7 +92,7 @@ impl StoppedProcess {
         };
         let tracing = match std::thread::Builder::new().stack_size(TRACER_STACK).spawn(trace) {
             Ok(thread) => Tracing::Thread { stopped, names, commands: Some(commands), thread: Some(thread) },
-            Err(_) => Tracing::Here(new_tracer()),
+            Err(_) => Tracing::Here { tracer: new_tracer(), dying: None },
         };
         Self { tid, proc_entry, started, tracing, _blocked: blocked }
     }
@@ -93,7 +101,7 @@ impl StoppedProcess {
     pub(super) fn threads(&mut self) -> Result<Stopped, String> {
         match &mut self.tracing {
             Tracing::Thread { stopped, .. } => stopped.recv().map_err(|_| "the tracing thread has ended".to_owned()),
-            Tracing::Here(tracer) => Ok(tracer.stop(self.started)),
+            Tracing::Here { tracer, .. } => Ok(tracer.stop(self.started)),
         }
     }
 
@@ -101,7 +109,7 @@ impl StoppedProcess {
     pub(super) fn thread_names(&mut self) -> Vec<Option<String>> {
         match &mut self.tracing {
             Tracing::Thread { names, .. } => names.recv().unwrap_or_default(),
-            Tracing::Here(tracer) => tracer.names(),
+            Tracing::Here { tracer, .. } => tracer.names(),
         }
     }
 
@@ -126,7 +134,7 @@ impl StoppedProcess {
         ptrace::append_memory(self.proc_entry, pieces, bytes)
     }
 
-    /// Resumes all threads.
+    /// Resumes all threads; after [`Self::resume_crashing_thread_only`] once the process is dead, or the limit is over.
     pub(super) fn resume(&mut self) {
         match &mut self.tracing {
             Tracing::Thread { commands, thread, .. } => {
@@ -134,12 +142,17 @@ impl StoppedProcess {
                 // How it ended is of no interest any more: that it has ended resumes the threads.
                 let _ = thread.take().map(JoinHandle::join);
             }
-            Tracing::Here(tracer) => tracer.resume_all(),
+            Tracing::Here { tracer, dying } => {
+                if let Some(limit) = dying.take() {
+                    tracer.reap_dying(self.tid, limit);
+                }
+                tracer.resume_all();
+            }
         }
     }
 
     /// Resumes the crashing thread; the others stay stopped until the process dies, at most for `limit`. Does not wait for
-    /// that. Where there is no tracing thread all are resumed.
+    /// that: [`Self::resume`] does.
     pub(super) fn resume_crashing_thread_only(&mut self, limit: Duration) {
         let (done, resumed) = mpsc::channel();
         match &mut self.tracing {
@@ -149,7 +162,10 @@ impl StoppedProcess {
                     let _ = resumed.recv();
                 }
             }
-            Tracing::Here(tracer) => tracer.resume_all(),
+            Tracing::Here { tracer, dying } => {
+                tracer.resume(self.tid);
+                *dying = Some(Instant::now() + limit);
+            }
         }
     }
 }

@@ -114,7 +114,7 @@ impl Tracer {
         self.found.iter().map(|tid| self.tasks.as_ref()?.name(*tid)).collect()
     }
 
-    /// Resumes one thread.
+    /// Resumes one thread, for good.
     pub(super) fn resume(&self, tid: i32) {
         // One that has died meanwhile needs no resuming.
         let _ = ptrace::detach(tid);
@@ -134,12 +134,27 @@ impl Tracer {
     /// with their process alone: from then on this thread's end sets none of them going. It has to end at once: the kernel
     /// keeps a traced thread that has ended, and with it the process, until its tracer is gone.
     pub(super) fn wait_for_death(&self, resumed: i32, deadline: Instant) {
-        let others = || self.found.iter().filter(|tid| **tid != resumed);
-        // The main thread cannot be waited for before the others are gone (kernel/exit.c, delay_group_leader).
-        let other = others().find(|tid| **tid != self.pid).or_else(|| others().next());
-        if let (Some(other), Some(events)) = (other, &self.events) {
+        if let (Some(other), Some(events)) = (self.others(resumed).first(), &self.events) {
             events.wait(*other, deadline, |state| state == ThreadState::Ended);
         }
+    }
+
+    /// For a thread that cannot end: waits until all other threads than `resumed` have ended, and frees each.
+    pub(super) fn reap_dying(&self, resumed: i32, deadline: Instant) {
+        let Some(events) = &self.events else { return };
+        for tid in self.others(resumed) {
+            if events.wait(tid, deadline, |state| state == ThreadState::Ended) == ThreadState::Ended {
+                ptrace::reap(tid);
+            }
+        }
+    }
+
+    /// The threads but for one. The main thread, which cannot be waited for before the others are gone (kernel/exit.c,
+    /// `delay_group_leader`), is the last.
+    fn others(&self, resumed: i32) -> Vec<i32> {
+        let mut others: Vec<_> = self.found.iter().copied().filter(|tid| *tid != resumed).collect();
+        others.sort_by_key(|tid| *tid == self.pid);
+        others
     }
 }
 
