@@ -142,7 +142,7 @@ fn what_debuggers_ask_for_is_there_and_the_environment_is_not() {
 fn no_signal_is_lost_to_dumps_of_a_living_process() {
     let host = Host::build("queued.c", "queued", &[]);
     let sandbox = Sandbox::new();
-    let ended = host.run(&sandbox, &["100"]);
+    let ended = host.run(&sandbox, &["40"]);
     assert!(ended.status.success(), "{ended:?}");
     let queued = ended.said("queued ").split_once(' ').expect("a number").0;
     assert!(queued.parse::<u32>().unwrap() > 1000, "{ended:?}");
