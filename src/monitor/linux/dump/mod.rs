@@ -91,7 +91,7 @@ pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Re
     let DumpRequest { context, extras, contents, system } = *request;
     let stopped = process.threads()?;
     let start = Instant::now();
-    let mut writer = DumpWriter::new(stopped.missing);
+    let mut writer = DumpWriter::new(stopped.missing.clone());
     let files = FILES.map(|(name, kind)| (name, kind, process.read_file(name)));
     let file = |wanted| files.iter().find(|(name, ..)| *name == wanted).and_then(|(.., text)| text.as_ref().ok());
     let maps = Maps::parse(file("maps"));
@@ -127,7 +127,7 @@ pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Re
     if contents.environment {
         writer.add_raw("environ", MDStreamType::LinuxEnviron, process.read_file("environ").as_deref());
     }
-    let names = process.thread_names();
+    let names = process.thread_names(&stopped);
     threads::write_names(&mut writer, &stopped.threads, &names);
     let blamed = stopped.threads.iter().position(|thread| thread.tid == process.tid);
 

@@ -5,11 +5,12 @@
 //! the signal that it was about to take.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::tracer::{StoppedThread, Tracer};
+use super::tracer::{StoppedThread, ThreadNames, Tracer};
 use crate::monitor::linux::process_info::{self, Stat};
 use crate::sys::ptrace::{self, Piece};
 use crate::sys::signals::AllBlocked;
@@ -35,7 +36,7 @@ pub(in crate::monitor) struct StoppedProcess {
 enum Tracing {
     Thread {
         stopped: Receiver<Stopped>,
-        names: Receiver<Vec<Option<String>>>,
+        names: Receiver<Vec<(usize, String)>>,
         /// Dropped to end the thread.
         commands: Option<Sender<ResumeCrashingThread>>,
         thread: Option<JoinHandle<()>>,
@@ -55,6 +56,8 @@ struct ResumeCrashingThread {
 /// The threads of a process as they are while it is stopped.
 pub(super) struct Stopped {
     pub threads: Vec<StoppedThread>,
+    /// What [`StoppedProcess::thread_names`] reads.
+    pub names: Arc<ThreadNames>,
     /// /proc/PID/status, read when all had stopped.
     pub status: io::Result<Vec<u8>>,
     /// What could not be had.
@@ -82,8 +85,10 @@ impl StoppedProcess {
         let (commands, received) = mpsc::channel::<ResumeCrashingThread>();
         let trace = move || {
             let mut tracer = new_tracer();
-            let _ = stopped_sender.send(tracer.stop(started));
-            let _ = names_sender.send(tracer.names());
+            let stopped = tracer.stop(started);
+            let names = stopped.names.clone();
+            let _ = stopped_sender.send(stopped);
+            let _ = names_sender.send(names.read());
             if let Ok(ResumeCrashingThread { tid, limit, done }) = received.recv() {
                 tracer.resume(tid);
                 let _ = done.send(());
@@ -105,12 +110,17 @@ impl StoppedProcess {
         }
     }
 
-    /// The names of the stopped threads, in their order. Asked for once.
-    pub(super) fn thread_names(&mut self) -> Vec<Option<String>> {
-        match &mut self.tracing {
-            Tracing::Thread { names, .. } => names.recv().unwrap_or_default(),
-            Tracing::Here { tracer, .. } => tracer.names(),
+    /// The names of the stopped threads, in their order. The tracing thread has begun to read them. Asked for once.
+    pub(super) fn thread_names(&self, stopped: &Stopped) -> Vec<Option<String>> {
+        let mut read = stopped.names.read();
+        if let Tracing::Thread { names, .. } = &self.tracing {
+            read.extend(names.recv().unwrap_or_default());
         }
+        let mut names = vec![None; stopped.threads.len()];
+        for (place, name) in read {
+            names[place] = Some(name);
+        }
+        names
     }
 
     /// Where command line and environment begin, at the upper end of the main thread's stack (proc(5), field 48,

@@ -96,7 +96,7 @@ impl Counting {
         let stopped = process.threads().unwrap();
         assert_eq!(stopped.missing, Vec::<String>::new());
         assert!(stopped.threads.iter().all(|thread| thread.registers.is_some()));
-        let names = process.thread_names();
+        let names = process.thread_names(&stopped);
         assert_eq!(names.len(), stopped.threads.len());
         assert!(names.iter().all(Option::is_some));
         process

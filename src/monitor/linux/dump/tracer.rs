@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use minidump_writer::thread_info::ThreadInfo;
@@ -34,35 +36,68 @@ pub(super) struct Tracer {
     /// Whether the blamed thread's floating-point registers are wanted.
     floating: bool,
     events: Option<ThreadEvents>,
-    tasks: Option<TaskDirectory>,
     /// Every thread that was found, in the order of the listing.
     found: Vec<i32>,
 }
 
+/// The names of the threads, which are read from the kernel one by one: by two threads at a time where there are two.
+#[derive(Default)]
+pub(super) struct ThreadNames {
+    tasks: Option<TaskDirectory>,
+    tids: Vec<i32>,
+    next: AtomicUsize,
+}
+
+impl ThreadNames {
+    /// Reads those that nobody has begun to read: pairs of a thread's place in the list and its name.
+    pub(super) fn read(&self) -> Vec<(usize, String)> {
+        let mut names = Vec::new();
+        let next = || {
+            let place = self.next.fetch_add(1, Ordering::Relaxed);
+            self.tids.get(place).map(|tid| (place, *tid))
+        };
+        while let Some((place, tid)) = next() {
+            names.extend(self.tasks.as_ref().and_then(|tasks| tasks.name(tid)).map(|name| (place, name)));
+        }
+        names
+    }
+}
+
 impl Tracer {
     pub(super) fn new(pid: i32, proc_entry: i32, blamed: i32, floating: bool) -> Self {
-        Self { pid, proc_entry, blamed, floating, events: None, tasks: None, found: Vec::new() }
+        Self { pid, proc_entry, blamed, floating, events: None, found: Vec::new() }
     }
 
     /// Stops all threads. What cannot be stopped is in the list all the same, and in `missing`.
     pub(super) fn stop(&mut self, started: Instant) -> Stopped {
-        let mut stopped =
-            Stopped { threads: Vec::new(), status: Ok(Vec::new()), missing: Vec::new(), took: Duration::ZERO };
-        if let Err(error) = self.stop_all(&mut stopped) {
+        let mut stopped = Stopped {
+            threads: Vec::new(),
+            names: Arc::default(),
+            status: Ok(Vec::new()),
+            missing: Vec::new(),
+            took: Duration::ZERO,
+        };
+        let ended = (self.proc_entry != self.pid).then_some(self.pid);
+        let tasks = TaskDirectory::open(self.pid, ended);
+        let outcome = match &tasks {
+            Ok(tasks) => self.stop_all(tasks, &mut stopped).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = outcome {
             stopped.missing.push(format!("threads: process {} cannot be stopped: {error}", self.pid));
-            stopped.status = self.status();
+            stopped.status = read_status(self.proc_entry);
         }
         self.found = stopped.threads.iter().map(|thread| thread.tid).collect();
+        stopped.names =
+            Arc::new(ThreadNames { tasks: tasks.ok(), tids: self.found.clone(), next: AtomicUsize::new(0) });
         stopped.took = started.elapsed();
         stopped
     }
 
     /// Seizes every thread, again and again until no new one appears, and waits for all to stop: the time is that of the
     /// slowest, not the sum.
-    fn stop_all(&mut self, into: &mut Stopped) -> io::Result<()> {
+    fn stop_all(&mut self, tasks: &TaskDirectory, into: &mut Stopped) -> io::Result<()> {
         let deadline = Instant::now() + STOP_DEADLINE;
-        let ended = (self.proc_entry != self.pid).then_some(self.pid);
-        let tasks = self.tasks.insert(TaskDirectory::open(self.pid, ended)?);
         let events = self.events.insert(ThreadEvents::watch()?);
         let mut seen = HashSet::new();
         let (mut late, mut all_stopped) = (0, true);
@@ -92,10 +127,10 @@ impl Tracer {
                 all_stopped &= state.is_ok();
                 into.threads.push(StoppedThread { tid, registers: state.ok() });
             }
-            into.status = process_info::read(&format!("/proc/{}/status", self.proc_entry));
+            into.status = read_status(self.proc_entry);
             // Stopped threads neither end nor begin others: as many as the kernel counts are all.
             let counted = into.status.as_deref().ok().and_then(thread_count);
-            if all_stopped && counted == Some(into.threads.len() + usize::from(ended.is_some())) {
+            if all_stopped && counted == Some(into.threads.len() + usize::from(tasks.ended.is_some())) {
                 break;
             }
         }
@@ -103,15 +138,6 @@ impl Tracer {
             into.missing.push(format!("threads: {late} did not stop within {STOP_DEADLINE:?}"));
         }
         Ok(())
-    }
-
-    fn status(&self) -> io::Result<Vec<u8>> {
-        process_info::read(&format!("/proc/{}/status", self.proc_entry))
-    }
-
-    /// The names of the threads that were found.
-    pub(super) fn names(&self) -> Vec<Option<String>> {
-        self.found.iter().map(|tid| self.tasks.as_ref()?.name(*tid)).collect()
     }
 
     /// Resumes one thread, for good.
@@ -167,6 +193,10 @@ fn registers(events: &ThreadEvents, tid: i32, floating: bool, deadline: Instant)
             state => Err(state),
         }
     })
+}
+
+fn read_status(proc_entry: i32) -> io::Result<Vec<u8>> {
+    process_info::read(&format!("/proc/{proc_entry}/status"))
 }
 
 /// The number of threads in the text of /proc/PID/status (proc(5)).
