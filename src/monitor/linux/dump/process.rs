@@ -26,7 +26,6 @@ pub(in crate::monitor) struct StoppedProcess {
     pub tid: i32,
     /// Whose /proc entry shows what the threads share.
     proc_entry: i32,
-    started: Instant,
     tracing: Tracing,
     /// SIGCHLD, which the tracing thread waits for, must not come to this one, where it would be lost.
     _blocked: AllBlocked,
@@ -78,7 +77,7 @@ impl StoppedProcess {
         let threads = stat.and_then(|stat| stat.field(20)).unwrap_or(usize::MAX);
         if crashed && threads < THREADS_WORTH_A_TRACER {
             let tracing = Tracing::Here { tracer: new_tracer(), dying: None };
-            return Self { tid, proc_entry, started, tracing, _blocked: blocked };
+            return Self { tid, proc_entry, tracing, _blocked: blocked };
         }
         let (stopped_sender, stopped) = mpsc::channel();
         let (names_sender, names) = mpsc::channel();
@@ -99,14 +98,14 @@ impl StoppedProcess {
             Ok(thread) => Tracing::Thread { stopped, names, commands: Some(commands), thread: Some(thread) },
             Err(_) => Tracing::Here { tracer: new_tracer(), dying: None },
         };
-        Self { tid, proc_entry, started, tracing, _blocked: blocked }
+        Self { tid, proc_entry, tracing, _blocked: blocked }
     }
 
     /// The threads, once they have stopped. Asked for once.
     pub(super) fn threads(&mut self) -> Result<Stopped, String> {
         match &mut self.tracing {
             Tracing::Thread { stopped, .. } => stopped.recv().map_err(|_| "the tracing thread has ended".to_owned()),
-            Tracing::Here { tracer, .. } => Ok(tracer.stop(self.started)),
+            Tracing::Here { tracer, .. } => Ok(tracer.stop(Instant::now())),
         }
     }
 
