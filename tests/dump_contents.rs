@@ -137,3 +137,14 @@ fn what_debuggers_ask_for_is_there_and_the_environment_is_not() {
     let soft_errors: Vec<String> = serde_json::from_str(&text(common::MOZ_SOFT_ERRORS)).expect("a JSON array of texts");
     assert_eq!(soft_errors, Vec::<String>::new());
 }
+
+#[test]
+fn no_signal_is_lost_to_dumps_of_a_living_process() {
+    let host = Host::build("queued.c", "queued", &[]);
+    let sandbox = Sandbox::new();
+    let ended = host.run(&sandbox, &["40"]);
+    assert!(ended.status.success(), "{ended:?}");
+    let queued = ended.said("queued ").split_once(' ').expect("a number").0;
+    assert!(queued.parse::<u32>().unwrap() > 1000, "{ended:?}");
+    assert_eq!(ended.said("queued "), format!("{queued} arrived {queued} wrong 0"));
+}

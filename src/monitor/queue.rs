@@ -51,9 +51,16 @@ pub(super) enum Work {
     Death { status: Option<i32> },
 }
 
+/// What a host has reported.
+pub(super) struct Crash {
+    pub context: CrashContext,
+    /// Nothing but the kernel's default action comes after the report.
+    pub ends_by_default: bool,
+}
+
 /// Why there is a dump.
 pub(super) enum Cause {
-    Crash(Box<CrashContext>),
+    Crash(Box<Crash>),
     /// The host asked for it, for this reason.
     Request(String),
     /// The host gave no sign of life for longer than this.
@@ -272,8 +279,9 @@ mod tests {
         let mut queue = Queue::new();
         (0..20).for_each(|n| queue.push(request(n, 7)));
         assert_eq!(start(&mut queue, 0), OTHER_WRITERS_MAX as u64);
-        let context = CrashContext::from_bytes(&vec![0; size_of::<CrashContext>()]).unwrap().into();
-        queue.push(job(99, 8, Work::Dump { tid: 99, cause: Cause::Crash(context) }));
+        let context = CrashContext::from_bytes(&vec![0; size_of::<CrashContext>()]).unwrap();
+        let crash = Box::new(Crash { context, ends_by_default: true });
+        queue.push(job(99, 8, Work::Dump { tid: 99, cause: Cause::Crash(crash) }));
         assert_eq!(queue.next_job().map(|job| job.pid), Some(99));
         assert!(queue.owes_answer(7));
         queue.cancel_requests(7);

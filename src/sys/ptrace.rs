@@ -1,4 +1,7 @@
 //! Stopping and reading another process (ptrace(2), process_vm_readv(2)). Not for signal handlers.
+//!
+//! No stop is ever consumed (`WNOWAIT`): a signal that a thread was about to take when it stopped stays with the thread in
+//! the kernel, which delivers it when the thread goes on because its tracer has ended (kernel/signal.c, `ptrace_stop`).
 
 use std::ffi::c_void;
 use std::io;
@@ -19,9 +22,18 @@ pub(crate) fn interrupt(tid: i32) -> io::Result<()> {
     request(libc::PTRACE_INTERRUPT, tid, 0)
 }
 
-/// Lets a stopped thread go on, untraced.
+/// Lets a stopped thread go on, untraced, with the signal that it was about to take.
 pub(crate) fn detach(tid: i32) -> io::Result<()> {
-    request(libc::PTRACE_DETACH, tid, 0)
+    match thread_state(tid) {
+        ThreadState::Stopped { signal } => request(libc::PTRACE_DETACH, tid, signal as usize),
+        ThreadState::Running | ThreadState::Ended => Err(rustix::io::Errno::SRCH.into()),
+    }
+}
+
+/// Frees what is left of a traced thread that has ended. Until then its process cannot be waited for.
+pub(crate) fn reap(tid: i32) {
+    // SAFETY: no room for a status is given, and none is needed.
+    unsafe { libc::waitpid(tid, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) };
 }
 
 fn request(request: libc::c_uint, tid: i32, data: usize) -> io::Result<()> {
@@ -32,27 +44,53 @@ fn request(request: libc::c_uint, tid: i32, data: usize) -> io::Result<()> {
     }
 }
 
-/// Tells when traced threads have stopped.
-pub(crate) struct Stops {
+/// A traced thread's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ThreadState {
+    Running,
+    /// `signal` is what it was about to take (signal-delivery-stop), or 0. In a group-stop it is 0 as well: the kernel
+    /// keeps the process stopped once the thread is detached.
+    Stopped {
+        signal: i32,
+    },
+    Ended,
+}
+
+/// Asks for the state of a thread that the calling thread traces. waitid(2) takes `__WALL` from Linux 4.7 on.
+pub(crate) fn thread_state(tid: i32) -> ThreadState {
+    let options = libc::WSTOPPED | libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: all-zero bytes are a valid value, and the kernel writes to a live one.
+    let (result, info) = unsafe {
+        let mut info: libc::siginfo_t = mem::zeroed();
+        (libc::waitid(libc::P_PID, tid as libc::id_t, &raw mut info, options), info)
+    };
+    // SAFETY: waitid has filled in the members that belong to SIGCHLD, or left zeros.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    match (result, pid) {
+        (0, 0) => ThreadState::Running,
+        (0, _) if info.si_code == libc::CLD_TRAPPED => {
+            let is_event = status >> 8 == libc::PTRACE_EVENT_STOP;
+            ThreadState::Stopped { signal: if is_event { 0 } else { status & 0x7f } }
+        }
+        _ => ThreadState::Ended,
+    }
+}
+
+/// A SIGCHLD can be lost to another thread of this process which does not block it, in a host that is its own monitor, say.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Tells when traced threads have stopped or ended. SIGCHLD has to be blocked in the calling thread.
+pub(crate) struct ThreadEvents {
     signals: OwnedFd,
 }
 
-/// What became of a thread that was asked to stop.
-pub(crate) enum Stop {
-    Stopped,
-    Ended,
-    /// Nothing until the deadline.
-    Late,
-}
-
-impl Stops {
-    /// From now on SIGCHLD, which says that a traced thread has stopped, comes by descriptor.
+impl ThreadEvents {
+    /// From now on SIGCHLD, which says that something has happened to a traced thread, comes by descriptor.
     pub(crate) fn watch() -> io::Result<Self> {
-        // SAFETY: live signal sets and a valid signal.
+        // SAFETY: a live signal set and a valid signal; the descriptor is new and nobody else's.
         unsafe {
             let mut set: libc::sigset_t = mem::zeroed();
             libc::sigaddset(&raw mut set, libc::SIGCHLD);
-            libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
             let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
             if fd < 0 {
                 return Err(io::Error::last_os_error());
@@ -61,19 +99,16 @@ impl Stops {
         }
     }
 
-    /// Waits until thread `tid` has stopped. By its id: waiting for any thread makes the kernel look at each of those
-    /// that have stopped already, which for a thousand threads takes most of the time.
-    pub(crate) fn wait(&self, tid: i32, deadline: Instant) -> Stop {
+    /// Waits until `wanted` is true of the state of thread `tid`, at most until the deadline; gives the last state. By the
+    /// thread's id: waiting for any thread makes the kernel look at each of them every time.
+    pub(crate) fn wait(&self, tid: i32, deadline: Instant, wanted: impl Fn(ThreadState) -> bool) -> ThreadState {
         loop {
-            let mut status = 0;
-            // SAFETY: room for a status.
-            match unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL | libc::WNOHANG) } {
-                0 => {}
-                done if done == tid && libc::WIFSTOPPED(status) => return Stop::Stopped,
-                _ => return Stop::Ended,
+            let state = thread_state(tid);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if wanted(state) || left.is_zero() {
+                return state;
             }
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Stop::Late };
-            self.wait_for_signal(left);
+            self.wait_for_signal(left.min(LOOK_AGAIN));
         }
     }
 
@@ -81,20 +116,23 @@ impl Stops {
         let timeout = rustix::time::Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ };
         let mut poll = [rustix::event::PollFd::new(&self.signals, rustix::event::PollFlags::IN)];
         let _ = rustix::event::poll(&mut poll, Some(&timeout));
-        // What it says is asked of waitpid.
+        // What it says is asked of waitid.
         let _ = rustix::io::read(self.signals.as_fd(), &mut [0_u8; mem::size_of::<libc::signalfd_siginfo>()]);
     }
 }
 
-/// The registers of a stopped thread.
-pub(crate) fn registers(tid: i32) -> io::Result<ThreadInfo> {
+/// The registers of a stopped thread. Fails with ESRCH for one that has not stopped. The floating-point ones, which take a
+/// call of their own, are zero where `floating` is false.
+pub(crate) fn registers(tid: i32, floating: bool) -> io::Result<ThreadInfo> {
     const NT_PRSTATUS: usize = 1;
     const NT_PRFPREG: usize = 2;
     // SAFETY: all-zero bytes are a valid value of both register sets.
     let mut info: ThreadInfo = unsafe { mem::zeroed() };
     register_set(tid, NT_PRSTATUS, &mut info.regs)?;
-    // A thread without floating point state is worth having too.
-    let _ = register_set(tid, NT_PRFPREG, &mut info.fpregs);
+    if floating {
+        // A thread without floating-point state is worth having too.
+        let _ = register_set(tid, NT_PRFPREG, &mut info.fpregs);
+    }
     #[cfg(target_arch = "x86_64")]
     let stack_pointer = info.regs.rsp;
     #[cfg(target_arch = "aarch64")]
@@ -103,8 +141,8 @@ pub(crate) fn registers(tid: i32) -> io::Result<ThreadInfo> {
     Ok(info)
 }
 
-/// The thread pointer: the address of a thread's own data, which lies at the upper end of its stack's mapping. None where
-/// the registers read do not hold it.
+/// The thread pointer: the address of a thread's control block, which lies at the upper end of its stack's mapping. None
+/// where the registers read do not hold it.
 pub(crate) fn thread_pointer(info: &ThreadInfo) -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
     let pointer = Some(info.regs.fs_base);
@@ -127,25 +165,78 @@ fn register_set<T>(tid: i32, kind: usize, registers: &mut T) -> io::Result<()> {
 }
 
 /// Reads the memory of process `pid` at `address`, as much of `length` bytes as there is.
-pub(crate) fn read_memory(pid: i32, address: usize, length: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_memory(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes: Vec<u8> = Vec::with_capacity(length);
-    let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: length };
     let remote = libc::iovec { iov_base: address as *mut c_void, iov_len: length };
-    // SAFETY: the local part is the vector's own spare room; the remote address is only looked up by the kernel.
-    let read = unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const remote, 1, 0) };
-    if read < 0 {
-        return read_memory_file(pid, address, length);
+    // SAFETY: the vector has room for that many bytes.
+    match unsafe { read_vectored(pid, bytes.as_mut_ptr(), length, &[remote]) } {
+        Ok(read) => {
+            // SAFETY: the kernel has written that many bytes.
+            unsafe { bytes.set_len(read) };
+            Ok(bytes)
+        }
+        Err(_) => read_memory_file(pid, address, length),
     }
-    // SAFETY: the kernel has written that many bytes.
-    unsafe { bytes.set_len(read as usize) };
-    Ok(bytes)
+}
+
+/// A piece of a process's memory: its address and length.
+pub(crate) type Piece = (u64, usize);
+
+/// Appends pieces of a process's memory to `bytes`, one after the other, with few system calls. Gives how much of each there
+/// is, or why there is nothing of it; the room of what is not there is zero.
+pub(crate) fn append_memory(pid: i32, pieces: &[Piece], bytes: &mut Vec<u8>) -> Vec<io::Result<usize>> {
+    /// `IOV_MAX`, include/uapi/linux/uio.h.
+    const BATCH: usize = 1024;
+    bytes.reserve(pieces.iter().map(|(_, length)| length).sum());
+    let mut found = Vec::with_capacity(pieces.len());
+    while found.len() < pieces.len() {
+        let rest = &pieces[found.len()..];
+        let batch = &rest[..rest.len().min(BATCH)];
+        let remote: Vec<_> = batch
+            .iter()
+            .map(|(address, length)| libc::iovec { iov_base: *address as *mut c_void, iov_len: *length })
+            .collect();
+        let room = batch.iter().map(|(_, length)| length).sum();
+        // SAFETY: room for all pieces was reserved, and none has been used but by those that came before.
+        let read = unsafe { read_vectored(pid, bytes.as_mut_ptr().add(bytes.len()), room, &remote) }.unwrap_or(0);
+        let mut end = 0;
+        let whole = |(_, length): &&Piece| {
+            end += length;
+            end <= read
+        };
+        let whole = batch.iter().take_while(whole).count();
+        let length = batch[..whole].iter().map(|(_, length)| length).sum::<usize>();
+        // SAFETY: the kernel has written at least that many bytes there.
+        unsafe { bytes.set_len(bytes.len() + length) };
+        found.extend(batch[..whole].iter().map(|(_, length)| Ok(*length)));
+        // A vectored read ends where something cannot be read; the piece in which that is is read by itself.
+        if let Some((address, length)) = batch.get(whole) {
+            let piece = read_memory(pid, *address, *length);
+            let end = bytes.len() + length;
+            bytes.extend_from_slice(piece.as_deref().unwrap_or_default());
+            bytes.resize(end, 0);
+            found.push(piece.map(|piece| piece.len()));
+        }
+    }
+    found
+}
+
+/// # Safety
+///
+/// `to` has room for `room` bytes.
+unsafe fn read_vectored(pid: i32, to: *mut u8, room: usize, remote: &[libc::iovec]) -> io::Result<usize> {
+    let local = libc::iovec { iov_base: to.cast(), iov_len: room };
+    // SAFETY: the caller answers for the local part; the remote addresses are only looked up by the kernel.
+    let read =
+        unsafe { libc::process_vm_readv(pid, &raw const local, 1, remote.as_ptr(), remote.len() as libc::c_ulong, 0) };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
 /// By way of /proc/PID/mem, for kernels built without process_vm_readv(2) and sandboxes that forbid it.
-fn read_memory_file(pid: i32, address: usize, length: usize) -> io::Result<Vec<u8>> {
+fn read_memory_file(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt;
     let mut bytes = vec![0; length];
-    let read = std::fs::File::open(format!("/proc/{pid}/mem"))?.read_at(&mut bytes, address as u64)?;
+    let read = std::fs::File::open(format!("/proc/{pid}/mem"))?.read_at(&mut bytes, address)?;
     bytes.truncate(read);
     Ok(bytes)
 }

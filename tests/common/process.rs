@@ -15,11 +15,13 @@ pub fn status(pid: u32, name: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(|rest| rest.trim().to_owned())
 }
 
-/// The tracer of each thread of a process, 0 for none.
+/// The process that traces each thread of a process, 0 for none. The tracer itself is a thread (ptrace(2)).
 pub fn tracers(pid: u32) -> Vec<u32> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let tids = threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok());
-    tids.filter_map(|tid: u32| status(tid, "TracerPid")?.parse().ok()).collect()
+    let tracer = |tid: u32| status(tid, "TracerPid")?.parse().ok();
+    let process = |tracer: u32| if tracer == 0 { Some(0) } else { status(tracer, "Tgid")?.parse().ok() };
+    tids.filter_map(|tid| process(tracer(tid)?)).collect()
 }
 
 /// Whether the process runs. A monitor that has ended may be a zombie for long where a container's init does not wait.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::net::SendFlags;
 
 use super::child::{Child, End, ResultSender};
+use super::dump::SystemInfo;
 use super::poll::{Poll, Source};
 use super::process::Process;
 use super::writer;
@@ -31,11 +32,13 @@ pub(super) struct Unanswered {
 pub(super) struct Children {
     pub queue: Queue<Process, Child>,
     last_id: u64,
+    /// For all dumps: the system does not change.
+    system: SystemInfo,
 }
 
 impl Children {
     pub(super) fn new() -> Self {
-        Self { queue: Queue::new(), last_id: 0 }
+        Self { queue: Queue::new(), last_id: 0, system: SystemInfo::read() }
     }
 
     /// The next job for which there is room. Where too many children finish, the oldest makes room for it.
@@ -71,7 +74,7 @@ impl Children {
     ) {
         let needed = [socket, job.process.end()].map(|fd| fd.map_or(-1, |fd| fd.as_raw_fd()));
         let started = Child::start(&self.without_own(own, &needed), |result| {
-            writer::write(&job, writer::HOST_END, |written| {
+            writer::write(&job, &self.system, writer::HOST_END, |written| {
                 // First, so that the monitor has read it before the host's next request.
                 result.send(&encode(written));
                 if let Some(socket) = socket {
@@ -87,7 +90,7 @@ impl Children {
             Ok(child) => self.watch(poll, child, Stage::Writing(Box::new(job))),
             Err(error) => {
                 log::warn!("process {}: cannot start a writer ({error}): writing here", job.pid);
-                let written = writer::write_here(&job, |written| {
+                let written = writer::write_here(&job, &self.system, |written| {
                     if let Some(socket) = socket {
                         answer(socket, &job, written);
                     }
@@ -241,7 +244,7 @@ fn report_of(job: &Job<Process>, written: &Written) -> Report {
         Work::Dump { tid, cause } | Work::FailedDump { tid, cause, .. } => {
             report.thread = *tid as u32;
             match cause {
-                Cause::Crash(context) => report.signal = context.siginfo.ssi_signo as i32,
+                Cause::Crash(crash) => report.signal = crash.context.siginfo.ssi_signo as i32,
                 Cause::Request(reason) => (report.kind, report.reason) = (Kind::Request, Some(reason.clone())),
                 Cause::Hang(_) => report.kind = Kind::Hang,
             }

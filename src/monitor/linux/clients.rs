@@ -165,11 +165,11 @@ impl Clients {
                 self.send(poll, id, &wire::welcome(Verdict::WrongVersion));
                 self.end_session(poll, id);
             }
-            Message::Crash(context) => {
-                log::info!("process {pid} reports signal {} in thread {}", context.siginfo.ssi_signo, context.tid);
+            Message::Crash(crash) => {
+                let (signal, tid) = (crash.context.siginfo.ssi_signo, crash.context.tid);
+                log::info!("process {pid} reports signal {signal} in thread {tid}");
                 self.hosts.expect_end(pid);
-                let tid = context.tid;
-                self.request(pid, Some(id), Work::Dump { tid, cause: Cause::Crash(context) });
+                self.request(pid, Some(id), Work::Dump { tid, cause: Cause::Crash(crash) });
             }
             Message::DumpRequest { tid, reason } => {
                 log::info!("process {pid} asks for a dump: {reason}");

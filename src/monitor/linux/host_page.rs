@@ -61,8 +61,8 @@ impl HostPage {
     }
 
     fn in_memory(&self, pid: i32) -> impl Fn(usize, usize) -> io::Result<Vec<u8>> {
-        let address = self.address as usize;
-        move |offset, length| ptrace::read_memory(pid, address.wrapping_add(offset), length)
+        let address = self.address;
+        move |offset, length| ptrace::read_memory(pid, address.wrapping_add(offset as u64), length)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use minidump_writer::crash_context::CrashContext;
 
 use crate::monitor::hosts::Description;
+use crate::monitor::queue::Crash;
 use crate::monitor::retention::Limits;
 use crate::page::layout::REASON;
 use crate::settings;
@@ -22,7 +23,7 @@ pub(super) enum Message {
     },
     /// A hello in another version of the protocol.
     OtherVersion(u32),
-    Crash(Box<CrashContext>),
+    Crash(Box<Crash>),
     /// Asks for a dump of the living host.
     DumpRequest {
         tid: i32,
@@ -63,7 +64,7 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Mes
     let (kind, payload) = wire::split(received, length).map_err(Bad::Malformed)?;
     let malformed = Bad::Malformed(Malformed::Payload(kind));
     match kind {
-        wire::KIND_CRASH => crash(payload, peer).map_or(Err(malformed), |result| result),
+        wire::KIND_CRASH => crash(payload, false, peer).map_or(Err(malformed), |result| result),
         wire::KIND_PING => Ok(Message::Ping),
         wire::KIND_PONG => Ok(Message::Ignored),
         PID if payload.len() == size_of::<u32>() => Ok(Message::Ignored),
@@ -73,19 +74,19 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Mes
         HEARTBEAT if payload.is_empty() => Ok(Message::Heartbeat),
         OUR_CRASH => payload
             .split_at_checked(wire::CRASH_PREFIX)
-            .and_then(|(_, context)| crash(context, peer))
+            .and_then(|(flags, context)| crash(context, flags[0] & 1 != 0, peer))
             .map_or(Err(malformed), |result| result),
         PID | GOODBYE | HEARTBEAT => Err(malformed),
         kind => Err(Bad::UnknownKind(kind)),
     }
 }
 
-fn crash(payload: &[u8], peer: i32) -> Option<Result<Message, Bad>> {
+fn crash(payload: &[u8], ends_by_default: bool, peer: i32) -> Option<Result<Message, Bad>> {
     let context = CrashContext::from_bytes(payload)?;
     if context.pid != peer {
         return Some(Err(Bad::OtherPid { claimed: context.pid, peer }));
     }
-    Some(Ok(Message::Crash(Box::new(context))))
+    Some(Ok(Message::Crash(Box::new(Crash { context, ends_by_default }))))
 }
 
 /// Reads a payload with nothing left over.

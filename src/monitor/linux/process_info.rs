@@ -18,12 +18,12 @@ pub(super) struct ProcessInfo {
 }
 
 impl ProcessInfo {
-    /// `tid` is a thread of it that is there, see [`shown_by`].
+    /// `tid` is a thread of it that is there, see [`proc_entry`].
     pub(super) fn read(pid: i32, tid: i32) -> Self {
         let stat = Stat::of(pid);
-        let shown_by = shown_by(pid, stat.as_ref(), tid);
-        let executable = std::fs::read_link(format!("/proc/{shown_by}/exe")).ok();
-        let command_line = read(&format!("/proc/{shown_by}/cmdline")).ok().filter(|line| !line.is_empty());
+        let entry = proc_entry(pid, stat.as_ref(), tid);
+        let executable = std::fs::read_link(format!("/proc/{entry}/exe")).ok();
+        let command_line = read(&format!("/proc/{entry}/cmdline")).ok().filter(|line| !line.is_empty());
         Self {
             executable: executable.map(|path| path.to_string_lossy().into_owned()),
             command_line: command_line.map(|line| {
@@ -87,7 +87,7 @@ impl Stat {
 /// The id under which /proc shows what the threads of a process share: the process's own; where its main thread has ended
 /// by pthread_exit(3) and shows nothing of it any more, that of another of its threads. `other` is what a host says of
 /// itself, and may be no thread of it: then it would be shown what another process has, which it may not be allowed to see.
-pub(super) fn shown_by(pid: i32, stat: Option<&Stat>, other: i32) -> i32 {
+pub(super) fn proc_entry(pid: i32, stat: Option<&Stat>, other: i32) -> i32 {
     let is_zombie = stat.is_some_and(Stat::is_zombie);
     if is_zombie && Path::new(&format!("/proc/{pid}/task/{other}")).exists() { other } else { pid }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::Value;
 
 use super::attachments::Attachments;
-use super::dump::{self, Subject as DumpRequest};
+use super::dump::{self, DumpRequest, FinishedDump, StoppedProcess, SystemInfo};
 use super::process::Process;
 use super::signal_names;
 use crate::monitor::hosts::Description;
@@ -19,7 +19,6 @@ use crate::monitor::record::{self, DumpFacts, HostFacts, HostInfo, Reason};
 use crate::monitor::report_files::{self, NewFile};
 use crate::monitor::retention;
 use crate::page::read::Entries;
-use crate::sys::signals::AllBlocked;
 
 /// How long a crashed host's end is waited for. It has been told to go on: what forces files to the disk is not to be in its
 /// way, and the handlers that were there before ours may have something to write to its attachments.
@@ -31,12 +30,14 @@ type NamedFile = (File, PathBuf);
 /// Writes what the job asks for. `visible` is told what there is as soon as everything has its name and the host goes on;
 /// then come last words of a crashed host, whose end is waited for `host_end` at most, the files are forced to the disk, and
 /// old ones removed.
-pub(super) fn write(job: &Job<Process>, host_end: Duration, visible: impl FnOnce(&Written)) {
+pub(super) fn write(job: &Job<Process>, system: &SystemInfo, host_end: Duration, visible: impl FnOnce(&Written)) {
     let Description { dump_dir, app_name, retention, .. } = &job.description;
     let stem = report_files::stem(app_name, job.pid);
     let entries = &job.process.entries();
     let files = match &job.work {
-        Work::Dump { tid, cause } => dump_and_record(job, entries, *tid, cause, &stem, host_end, visible),
+        Work::Dump { tid, cause } => {
+            dump_and_record(&DumpJob { job, entries, system, tid: *tid, cause }, &stem, host_end, visible)
+        }
         Work::FailedDump { tid, cause, writer, reason } => {
             report_files::remove_temporary(dump_dir, *writer);
             let facts = host_facts(job, entries, host_info(job, *tid));
@@ -65,14 +66,14 @@ pub(super) fn write(job: &Job<Process>, host_end: Duration, visible: impl FnOnce
 
 /// Writes in this process: where no child can be had (RLIMIT_NPROC), a dump that holds up the others is better than none.
 /// `visible` is called once; the host's end is not waited for.
-pub(super) fn write_here(job: &Job<Process>, visible: impl Fn(&Written)) -> Written {
+pub(super) fn write_here(job: &Job<Process>, system: &SystemInfo, visible: impl Fn(&Written)) -> Written {
     let mut written = None;
     let told = |now: &Written| {
         visible(now);
         written = Some(now.clone());
     };
     // A panic has been told on standard error.
-    let _ = catch_unwind(AssertUnwindSafe(|| write(job, Duration::ZERO, told)));
+    let _ = catch_unwind(AssertUnwindSafe(|| write(job, system, Duration::ZERO, told)));
     written.unwrap_or_else(|| {
         let failed = Written { failure: Some("the writer panicked".to_owned()), ..Written::default() };
         visible(&failed);
@@ -80,19 +81,26 @@ pub(super) fn write_here(job: &Job<Process>, visible: impl Fn(&Written)) -> Writ
     })
 }
 
+/// A dump that is to be made.
+struct DumpJob<'a> {
+    job: &'a Job<Process>,
+    entries: &'a Entries,
+    system: &'a SystemInfo,
+    tid: i32,
+    cause: &'a Cause,
+}
+
 /// Dump, attachments and record; or at least a record that says why there is no dump.
 fn dump_and_record(
-    job: &Job<Process>,
-    entries: &Entries,
-    tid: i32,
-    cause: &Cause,
+    of: &DumpJob<'_>,
     stem: &str,
     host_end: Duration,
     visible: impl FnOnce(&Written),
 ) -> [Option<NamedFile>; 2] {
+    let DumpJob { job, entries, tid, cause, .. } = *of;
     let directory = &job.description.dump_dir;
     let host = host_facts(job, entries, host_info(job, tid));
-    let dumped = write_dump(job, entries, tid, cause, stem);
+    let dumped = write_dump(of, stem);
     let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
     let mut attachments = Attachments::copy(&entries.attachments, directory, &stem);
     let facts = dumped.as_ref().map(|dumped| &dumped.facts).map_err(String::as_str);
@@ -101,16 +109,19 @@ fn dump_and_record(
     let mut record = put_record(directory, &stem, &first, |new| new.publish("json"))
         .inspect_err(|reason| log::error!("process {}: {reason}", job.pid))
         .ok();
-    // A host that was stopped goes on before it is told that it may.
-    let (dump, failure) = match dumped {
-        Ok(WrittenDump { made, file, path, .. }) => {
-            drop(made);
-            (Some((file, path)), None)
-        }
-        Err(reason) => (None, Some(reason)),
-    };
     let path = |file: &Option<NamedFile>| file.as_ref().map(|(_, path)| path.clone());
-    visible(&Written { dump: path(&dump), record: path(&record), failure });
+    let dump = match dumped {
+        Ok(WrittenDump { finished, file, path: dump, .. }) => {
+            let written = Written { dump: Some(dump.clone()), record: path(&record), failure: None };
+            let dies = matches!(cause, Cause::Crash(crash) if crash.ends_by_default) && !host_end.is_zero();
+            resume(finished, dies.then_some(host_end), || visible(&written));
+            Some((file, dump))
+        }
+        Err(reason) => {
+            visible(&Written { dump: None, record: path(&record), failure: Some(reason) });
+            None
+        }
+    };
 
     let is_crash = matches!(cause, Cause::Crash(_));
     if is_crash {
@@ -128,69 +139,69 @@ fn dump_and_record(
     [dump, record]
 }
 
+/// Resumes the host and tells it. Where it dies `within` a time, its crashing thread alone goes on: no other thread is to end
+/// the process otherwise, by exit(3) for instance, before the signal does.
+fn resume(mut finished: FinishedDump, within: Option<Duration>, tell: impl FnOnce()) {
+    match within {
+        Some(limit) => {
+            finished.resume_crashing_thread_only(limit);
+            tell();
+            finished.wait_for_death();
+        }
+        None => {
+            // It goes on before it is told that it may.
+            drop(finished);
+            tell();
+        }
+    }
+}
+
 struct WrittenDump {
     /// What stops the host.
-    made: dump::Made,
+    finished: FinishedDump,
     facts: DumpFacts,
     file: File,
     path: PathBuf,
 }
 
-fn write_dump(
-    job: &Job<Process>,
-    entries: &Entries,
-    tid: i32,
-    cause: &Cause,
-    stem: &str,
-) -> Result<WrittenDump, String> {
+fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
+    let DumpJob { job, entries, system, tid, cause } = *of;
     let Description { dump_dir, contents, .. } = &job.description;
-    let (pid, contents) = (job.pid, *contents);
+    let pid = job.pid;
     let is_true = || match job.process.id_is_anothers() {
         true => Err(format!("process {pid} has ended, and its id is another process's by now")),
         false => Ok(()),
     };
     is_true()?;
-    let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
-    let mut made = match cause {
-        // It has nothing to do but wait.
-        Cause::Crash(context) => dump::make(&DumpRequest { pid, tid, context: Some(context), entries, contents })?,
-        Cause::Request(_) | Cause::Hang(_) => in_a_thread(|| {
-            let mut made = dump::make(&DumpRequest { pid, tid, context: None, entries, contents })?;
-            made.release();
-            Ok(made)
-        })?,
+    let context = match cause {
+        Cause::Crash(crash) => Some(&crash.context),
+        Cause::Request(_) | Cause::Hang(_) => None,
     };
+    // It stops while the file is made.
+    let process = StoppedProcess::stop(pid, tid, context.is_some());
+    let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
+    let mut finished = dump::make(process, &DumpRequest { context, entries, contents: *contents, system })?;
+    if context.is_none() {
+        // It lives on, and is not to wait for the disk.
+        finished.resume();
+    }
     // What was read meanwhile is all of one process, this one, if the id still is its own or nobody's.
     is_true()?;
     let start = Instant::now();
-    new.file.write_all(&made.bytes).map_err(|error| at("cannot write the dump", dump_dir, &error))?;
+    new.file.write_all(&finished.bytes).map_err(|error| at("cannot write the dump", dump_dir, &error))?;
     let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", dump_dir, &error))?;
     let facts = DumpFacts {
         file_name: name(path.file_name()),
-        bytes: made.bytes.len(),
-        threads: made.threads,
-        thread_name: made.thread_name.take(),
-        executable_build_id: made.executable_build_id.take(),
-        stopping: made.stopping,
-        reading: made.reading,
+        bytes: finished.bytes.len(),
+        threads: finished.threads,
+        thread_name: finished.thread_name.take(),
+        executable_build_id: finished.executable_build_id.take(),
+        stopping: finished.stopping,
+        reading: finished.reading,
         writing: start.elapsed(),
-        missing: std::mem::take(&mut made.missing),
+        missing: std::mem::take(&mut finished.missing),
     };
-    Ok(WrittenDump { made, facts, file, path })
-}
-
-/// Dumps a process that lives on in a thread of its own: one of the process's threads that has not stopped in time, for being
-/// in vfork(2), say, cannot be let go. It would stop later and stay so as long as its tracer is there, which is a thread too.
-fn in_a_thread(make: impl Fn() -> Result<dump::Made, String> + Sync) -> Result<dump::Made, String> {
-    // SIGCHLD, which that thread waits for, is not to come to this one, where it is lost.
-    let _blocked = AllBlocked::new();
-    std::thread::scope(|scope| {
-        match std::thread::Builder::new().spawn_scoped(scope, &make) {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            // Where no thread can be had (RLIMIT_NPROC).
-            Err(_) => make(),
-        }
-    })
+    Ok(WrittenDump { finished, facts, file, path })
 }
 
 /// What /proc says of the host is read now, if it has not been before.
@@ -204,7 +215,8 @@ fn host_facts<'a>(job: &'a Job<Process>, entries: &'a Entries, info: HostInfo) -
 
 fn record_of_dump(host: &HostFacts<'_>, tid: i32, cause: &Cause, dump: Result<&DumpFacts, &str>) -> Value {
     let reason = match cause {
-        Cause::Crash(context) => {
+        Cause::Crash(crash) => {
+            let context = &crash.context;
             Reason::Crash { signal: signal_names::of_crash(context), address: context.siginfo.ssi_addr }
         }
         Cause::Request(reason) => Reason::Request(reason),
@@ -265,7 +277,7 @@ mod tests {
         let (pid, requested) = (process.pid, Instant::now());
         let work = Work::Dump { tid: pid, cause: Cause::Request("to see".to_owned()) };
         let job = Job { pid, process, description, info: None, requested, session: None, work };
-        let written = write_here(&job, |_| {});
+        let written = write_here(&job, &SystemInfo::read(), |_| {});
         assert_eq!(written.dump, None);
         assert!(written.failure.unwrap().contains("its id is another process's"));
         let record: Value = serde_json::from_slice(&std::fs::read(written.record.unwrap()).unwrap()).unwrap();

@@ -1,5 +1,7 @@
 //! The process's address space, read once and searched sorted.
 
+use std::ops::Range;
+
 use procfs_core::FromRead;
 use procfs_core::process::{MMPermissions, MemoryMap, MemoryMaps};
 
@@ -40,6 +42,21 @@ impl Maps {
         self.sorted().get(self.sorted().partition_point(|map| map.address.1 <= address))
     }
 
+    fn at(&self, address: u64) -> Option<&MemoryMap> {
+        self.at_or_after(address).filter(|map| map.address.0 <= address)
+    }
+
+    /// The mapping that `address` lies in.
+    pub(super) fn range_at(&self, address: u64) -> Option<Range<u64>> {
+        self.at(address).map(|map| map.address.0..map.address.1)
+    }
+
+    /// The mapping that `address` lies in, if that can be executed.
+    pub(super) fn code_at(&self, address: u64) -> Option<Range<u64>> {
+        let map = self.at(address).filter(|map| map.perms.contains(MMPermissions::EXECUTE))?;
+        Some(map.address.0..map.address.1)
+    }
+
     /// Where the image of a file ends that begins at `start`: with the last of the mappings of this file that follow each
     /// other, also over gaps, as linkers leave them between segments.
     pub(super) fn image_end(&self, start: u64) -> Option<u64> {
@@ -49,11 +66,11 @@ impl Maps {
         rest.iter().take_while(same_image).last().map(|map| map.address.1)
     }
 
-    /// The readable memory around `address`: at most `reach` bytes before and after it.
-    pub(super) fn around(&self, address: u64, reach: u64) -> Option<(u64, u64)> {
-        let map = self.at_or_after(address).filter(|map| map.address.0 <= address && readable(map))?;
-        let start = address.saturating_sub(reach).max(map.address.0);
-        Some((start, address.saturating_add(reach).min(map.address.1)))
+    /// The readable memory around `address`: at most `length` bytes before and after it.
+    pub(super) fn around(&self, address: u64, length: u64) -> Option<(u64, u64)> {
+        let map = self.at(address).filter(|map| readable(map))?;
+        let start = address.saturating_sub(length).max(map.address.0);
+        Some((start, address.saturating_add(length).min(map.address.1)))
     }
 
     /// The stack in use above `stack_pointer`, at most `limit` bytes of it; where that points into a guard, the stack

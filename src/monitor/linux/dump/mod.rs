@@ -1,16 +1,23 @@
 //! What is in a dump.
 //!
-//! minidump-writer gives the format, the registers' layout and most streams; stopping the threads and choosing what
-//! memory goes in is done here, because a crash dump has to be bounded, whatever the stack pointers point into, and
-//! because a process of a thousand threads is stopped as a whole many times faster than thread by thread.
+//! minidump-writer gives the format and the registers' layout; stopping the threads, choosing what memory goes in and writing
+//! the streams is done here, because a crash dump has to be bounded, whatever the stack pointers point into, and because a
+//! process of a thousand threads is stopped as a whole many times faster than thread by thread.
 
 mod annotations;
-mod builder;
+mod exception;
 mod maps;
-mod memory;
+mod memory_info;
+mod module_memory;
 mod modules;
-mod target;
+mod process;
+mod sanitize;
+mod system_info;
+#[cfg(test)]
+mod tests;
 mod threads;
+mod tracer;
+mod writer;
 
 use std::time::{Duration, Instant};
 
@@ -21,12 +28,31 @@ use minidump_writer::minidump_format::MDStreamType;
 use crate::monitor::host_data;
 use crate::page::read::Entries;
 use crate::settings::Contents;
-use builder::Builder;
 use maps::Maps;
-use target::Target;
+pub(super) use process::StoppedProcess;
+pub(super) use system_info::SystemInfo;
+use threads::Threads;
+use writer::DumpWriter;
 
-/// A dump in memory, and how long its making took.
-pub(super) struct Made {
+/// Files of /proc/PID that go into the dump as they are, besides its status. The environment is not among them.
+const FILES: [(&str, MDStreamType); 4] = [
+    ("cmdline", MDStreamType::LinuxCmdLine),
+    ("auxv", MDStreamType::LinuxAuxv),
+    ("limits", MDStreamType::MozLinuxLimits),
+    ("maps", MDStreamType::LinuxMaps),
+];
+
+/// What goes into a dump besides what the process has.
+pub(super) struct DumpRequest<'a> {
+    /// None for a process that has not crashed: then its thread is where it is.
+    pub context: Option<&'a CrashContext>,
+    pub entries: &'a Entries,
+    pub contents: Contents,
+    pub system: &'a SystemInfo,
+}
+
+/// A dump in memory, and how long its making took. Its process is still stopped, and resumed when this is dropped.
+pub(super) struct FinishedDump {
     pub bytes: Vec<u8>,
     /// What could not be had; in the dump too, as its soft errors.
     pub missing: Vec<String>,
@@ -37,83 +63,83 @@ pub(super) struct Made {
     pub threads: usize,
     pub thread_name: Option<String>,
     pub executable_build_id: Option<String>,
-    /// Still stopped: goes on when this is dropped.
-    target: Option<Target>,
+    process: StoppedProcess,
 }
 
-impl Made {
-    /// Lets the process go on.
-    pub(super) fn release(&mut self) {
-        self.target = None;
+impl FinishedDump {
+    /// Resumes all threads, each with the signal that it was about to take.
+    pub(super) fn resume(&mut self) {
+        self.process.resume();
+    }
+
+    /// For a process that dies as soon as its crashing thread goes on: resumes that thread alone. No other runs an
+    /// instruction more, unless the process still lives when `limit` is over: then all are resumed.
+    pub(super) fn resume_crashing_thread_only(&mut self, limit: Duration) {
+        self.process.resume_crashing_thread_only(limit);
+    }
+
+    /// Waits for what [`Self::resume_crashing_thread_only`] has begun. To be called as soon as the host has been told: until
+    /// then its end may not be seen by its parent.
+    pub(super) fn wait_for_death(&mut self) {
+        self.process.resume();
     }
 }
 
-/// Files of /proc/PID that go into the dump as they are. The environment is not among them.
-const FILES: [(&str, MDStreamType); 5] = [
-    ("status", MDStreamType::LinuxProcStatus),
-    ("cmdline", MDStreamType::LinuxCmdLine),
-    ("auxv", MDStreamType::LinuxAuxv),
-    ("limits", MDStreamType::MozLinuxLimits),
-    ("maps", MDStreamType::LinuxMaps),
-];
-
-/// What is dumped.
-pub(super) struct Subject<'a> {
-    pub pid: i32,
-    /// The thread that crashed, or that is to blame.
-    pub tid: i32,
-    /// None for a process that has not crashed: then the thread is where it is.
-    pub context: Option<&'a CrashContext>,
-    pub entries: &'a Entries,
-    pub contents: Contents,
-}
-
-/// Stops the process and makes a dump of it.
-pub(super) fn make(subject: &Subject<'_>) -> Result<Made, String> {
+/// Makes a dump of a process, which may still be about to stop.
+pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Result<FinishedDump, String> {
+    let DumpRequest { context, entries, contents, system } = *request;
+    let stopped = process.threads()?;
     let start = Instant::now();
-    let Subject { pid, tid, context, entries, contents } = *subject;
-    let mut missing = entries.missing.clone();
-    let target = Target::stop(pid, tid, &mut missing);
-    let stopping = start.elapsed();
-    let files = FILES.map(|(name, kind)| (name, kind, target.read_file(name)));
+    let mut writer = DumpWriter::new(stopped.missing.clone());
+    entries.missing.iter().for_each(|missing| writer.note(missing.clone()));
+    let files = FILES.map(|(name, kind)| (name, kind, process.read_file(name)));
     let file = |wanted| files.iter().find(|(name, ..)| *name == wanted).and_then(|(.., text)| text.as_ref().ok());
     let maps = Maps::parse(file("maps"));
-    let mut builder =
-        Builder::new(pid, tid, context.map(|context| CrashContextExt { inner: context.clone() }), missing)?;
 
-    builder.set_mappings(modules::mappings(file("auxv").map_or(&[], Vec::as_slice), &maps), contents.sanitized_stacks);
-    builder.add("threads", |builder| threads::write(builder, &target, &maps));
-    builder.add("modules", |builder| modules::write(builder, &target, &maps));
+    let crash = context.map(|context| CrashContextExt { inner: context.clone() });
+    let threads = Threads {
+        process: &process,
+        stopped: &stopped.threads,
+        crash: crash.as_ref(),
+        maps: &maps,
+        sanitize: contents.sanitized_stacks,
+    };
+    let site = threads.write(&mut writer);
+    let mappings = modules::mappings(file("auxv").map_or(&[], Vec::as_slice), &maps).unwrap_or_else(|error| {
+        writer.note(format!("mappings: {error}"));
+        Vec::new()
+    });
+    let executable_build_id = modules::write(&mut writer, &process, &maps, &mappings);
     for (start, length) in &entries.memory {
-        if let Err(error) = builder.memory(&target, *start, start.saturating_add(*length)) {
-            builder.note(format!("memory at {start:#x}: {error}"));
+        if let Err(error) = threads::write_memory(&mut writer, &process, *start, start.saturating_add(*length)) {
+            writer.note(format!("memory at {start:#x}: {error}"));
         }
     }
-    builder.add("memory list", |builder| builder.memory_list());
-    builder.add("annotations", |builder| annotations::write(builder, &host_data::dump_annotations(entries)));
-    builder.add("exception", |builder| builder.exception());
-    builder.add("system information", |builder| builder.system_info());
-    builder.add("memory information", |builder| builder.memory_info(maps.sorted()));
-    let names = target.threads.iter().map(|thread| (thread.tid, thread.name.clone()));
-    builder.add("thread names", |builder| builder.thread_names(names));
-    for (name, kind, text) in files {
-        builder.add(name, |builder| text.map(|text| builder.raw(kind, &text)).map_err(|error| error.to_string()));
+    writer.add_memory_list();
+    annotations::write(&mut writer, &host_data::dump_annotations(entries));
+    exception::write(&mut writer, process.tid, context, &site);
+    system.write(&mut writer);
+    memory_info::write(&mut writer, maps.sorted());
+    writer.add_raw("status", MDStreamType::LinuxProcStatus, stopped.status.as_deref());
+    for (name, kind, text) in &files {
+        writer.add_raw(name, *kind, text.as_deref());
     }
     if contents.environment {
-        let environment = target.read_file("environ").map_err(|error| error.to_string());
-        builder.add("environ", |builder| Ok(builder.raw(MDStreamType::LinuxEnviron, &environment?)));
+        writer.add_raw("environ", MDStreamType::LinuxEnviron, process.read_file("environ").as_deref());
     }
-    builder.add("cpuinfo", |builder| builder.file(MDStreamType::LinuxCpuInfo, "/proc/cpuinfo"));
-    builder.add("os-release", |builder| builder.file(MDStreamType::LinuxLsbRelease, "/etc/os-release"));
+    let names = process.thread_names(&stopped);
+    threads::write_names(&mut writer, &stopped.threads, &names);
+    let blamed = stopped.threads.iter().position(|thread| thread.tid == process.tid);
 
-    Ok(Made {
-        missing: builder.missing().to_vec(),
-        executable_build_id: builder.executable_build_id.take(),
-        bytes: builder.finish()?,
-        stopping,
-        reading: start.elapsed() - stopping,
-        threads: target.threads.len(),
-        thread_name: target.threads.iter().find(|thread| thread.tid == tid).and_then(|thread| thread.name.clone()),
-        target: Some(target),
+    let (bytes, missing) = writer.finish();
+    Ok(FinishedDump {
+        bytes,
+        missing,
+        stopping: stopped.took,
+        reading: start.elapsed(),
+        threads: stopped.threads.len(),
+        thread_name: blamed.and_then(|blamed| names.get(blamed)?.clone()),
+        executable_build_id,
+        process,
     })
 }

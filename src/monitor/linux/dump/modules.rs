@@ -4,15 +4,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use minidump_writer::maps_reader::MappingInfo;
-use minidump_writer::mem_writer::{MemoryArrayWriter, write_string_to_location};
 use minidump_writer::minidump_format::format::CvSignature;
 use minidump_writer::minidump_format::{MDLocationDescriptor, MDRawModule, MDStreamType};
 use minidump_writer::module_reader;
 
-use super::builder::{Builder, Outcome};
 use super::maps::Maps;
-use super::memory::ModuleMemory;
-use super::target::Target;
+use super::module_memory::ModuleMemory;
+use super::process::StoppedProcess;
+use super::writer::DumpWriter;
 
 const ELF_MAGIC: &[u8] = b"\x7fELF";
 /// Entries of the auxiliary vector (getauxval(3)).
@@ -33,21 +32,29 @@ pub(super) fn mappings(auxv: &[u8], maps: &Maps) -> Result<Vec<MappingInfo>, Str
     Ok(mappings)
 }
 
-pub(super) fn write(builder: &mut Builder, target: &Target, maps: &Maps) -> Outcome {
-    let mappings = builder.mappings().to_vec();
+/// Writes the list; gives the executable's build id in hexadecimal.
+pub(super) fn write(
+    writer: &mut DumpWriter,
+    process: &StoppedProcess,
+    maps: &Maps,
+    mappings: &[MappingInfo],
+) -> Option<String> {
     let mut modules = Vec::new();
+    let mut executable_build_id = None;
     for mapping in mappings.iter().filter(|mapping| mapping.is_interesting()) {
-        if safe_to_read(mapping) && is_elf(target, mapping) {
-            let (mut module, build_id) = module(builder, target, mapping)?;
+        if safe_to_read(mapping) && is_elf(process, mapping) {
+            let (mut module, build_id) = write_module(writer, process, mapping);
             let end = maps.image_end(module.base_of_image).unwrap_or(0);
             module.size_of_image = module.size_of_image.max(end.saturating_sub(module.base_of_image) as u32);
             if modules.is_empty() {
-                builder.executable_build_id = build_id;
+                executable_build_id = build_id;
             }
             modules.push(module);
         }
     }
-    builder.list(MDStreamType::ModuleListStream, modules)
+    let location = writer.list(modules);
+    writer.add_stream(MDStreamType::ModuleListStream, location);
+    executable_build_id
 }
 
 /// Memory of a device may block or act when it is read.
@@ -55,8 +62,8 @@ fn safe_to_read(mapping: &MappingInfo) -> bool {
     !mapping.name.as_deref().unwrap_or(OsStr::new("")).as_bytes().starts_with(b"/dev/")
 }
 
-fn is_elf(target: &Target, mapping: &MappingInfo) -> bool {
-    match target.read_memory(mapping.start_address, ELF_MAGIC.len()) {
+fn is_elf(process: &StoppedProcess, mapping: &MappingInfo) -> bool {
+    match process.read_memory(mapping.start_address as u64, ELF_MAGIC.len()) {
         Ok(bytes) => bytes == ELF_MAGIC,
         // A file that was truncated has no header any more, but code was mapped from it.
         Err(_) => {
@@ -65,34 +72,33 @@ fn is_elf(target: &Target, mapping: &MappingInfo) -> bool {
     }
 }
 
-/// The module, and its build id in hexadecimal.
-fn module(
-    builder: &mut Builder,
-    target: &Target,
+/// Writes what the module's entry points to; gives the entry, and the build id in hexadecimal.
+fn write_module(
+    writer: &mut DumpWriter,
+    process: &StoppedProcess,
     mapping: &MappingInfo,
-) -> Result<(MDRawModule, Option<String>), String> {
-    let name = mapping.name.as_deref().unwrap_or_default().to_string_lossy();
-    let memory = ModuleMemory { target, start: mapping.start_address as u64 };
+) -> (MDRawModule, Option<String>) {
+    // The one character that the kernel writes otherwise (fs/proc/task_mmu.c, show_map_vma).
+    let name = mapping.name.as_deref().unwrap_or_default().to_string_lossy().replace("\\012", "\n");
+    let memory = ModuleMemory { process, start: mapping.start_address as u64 };
     let build_id = module_reader::read_build_id_from_module(&memory)
-        .inspect_err(|error| builder.note(format!("module {name}: no build id: {error}")))
+        .inspect_err(|error| writer.note(format!("module {name}: no build id: {error}")))
         .ok();
-    let cv_record = build_id.as_deref().map(|id| build_id_record(builder, id)).unwrap_or_default();
-    let hexadecimal = build_id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect());
-    let name = write_string_to_location(builder.buffer(), &name).map_err(|error| error.to_string())?;
+    let cv_record = build_id.as_deref().map(|id| write_build_id(writer, id)).unwrap_or_default();
     let module = MDRawModule {
         base_of_image: mapping.start_address as u64,
         size_of_image: mapping.size as u32,
         cv_record,
-        module_name_rva: name.rva,
+        module_name_rva: writer.string(&name),
         ..Default::default()
     };
-    Ok((module, hexadecimal))
+    (module, build_id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 
 /// The record in which ELF build ids stand in a minidump: Breakpad's signature "BpEL", then the id.
-fn build_id_record(builder: &mut Builder, build_id: &[u8]) -> MDLocationDescriptor {
+fn write_build_id(writer: &mut DumpWriter, build_id: &[u8]) -> MDLocationDescriptor {
     let signature = (CvSignature::Elf as u32).to_le_bytes();
-    MemoryArrayWriter::write_bytes(builder.buffer(), &[&signature, build_id].concat()).location()
+    writer.raw(&[&signature, build_id].concat())
 }
 
 /// /proc/PID/auxv: pairs of native words (proc(5)).

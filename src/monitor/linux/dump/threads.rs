@@ -1,14 +1,18 @@
 //! The thread list: every thread's registers and a bounded piece of its stack.
 
-use minidump_writer::mem_writer::MemoryWriter;
+use minidump_writer::CrashContextExt;
 use minidump_writer::minidump_cpu::RawContextCPU;
-use minidump_writer::minidump_format::{MDLocationDescriptor, MDMemoryDescriptor, MDRawThread, MDStreamType};
+use minidump_writer::minidump_format::{
+    MDLocationDescriptor, MDMemoryDescriptor, MDRawThread, MDRawThreadName, MDStreamType,
+};
 use minidump_writer::thread_info::ThreadInfo;
 
-use super::builder::{Builder, Outcome};
 use super::maps::Maps;
-use super::target::Target;
-use crate::sys::ptrace::thread_pointer;
+use super::process::StoppedProcess;
+use super::sanitize::sanitize;
+use super::tracer::StoppedThread;
+use super::writer::DumpWriter;
+use crate::sys::ptrace::{Piece, thread_pointer};
 
 /// Most stack bytes of the crashing thread.
 const CRASHING_STACK_MAX: u64 = 256 * 1024;
@@ -23,105 +27,198 @@ const DUMP_MAX: u64 = 32 * 1024 * 1024;
 const RED_ZONE: u64 = if cfg!(target_arch = "x86_64") { 128 } else { 0 };
 /// Bytes kept before and after the crashing instruction.
 const AROUND_INSTRUCTION: u64 = 128;
+/// What a thread takes besides its stack, and what the other streams mostly take: room for that is reserved at once.
+const BYTES_PER_THREAD: usize = size_of::<RawContextCPU>() + 128;
+const BYTES_OF_OTHER_STREAMS: usize = 128 * 1024;
 
-pub(super) fn write(builder: &mut Builder, target: &Target, maps: &Maps) -> Outcome {
-    let others = target.threads.len().saturating_sub(1).max(1) as u64;
-    let limit = (STACKS_TOTAL / others).clamp(STACK_MIN, STACK_MAX);
-    let mut threads: Vec<MDRawThread> = Vec::with_capacity(target.threads.len());
-    for thread in &target.threads {
-        let blamed = thread.tid == builder.crashing_thread();
-        let state = State::of(builder, blamed, thread.registers.as_ref());
-        threads.push(one(builder, target, maps, thread.tid, state, if blamed { CRASHING_STACK_MAX } else { limit })?);
+/// Where the crashing thread was: what the exception stream points to.
+#[derive(Default)]
+pub(super) struct CrashSite {
+    pub registers: MDLocationDescriptor,
+    pub instruction: u64,
+}
+
+/// The threads to be written, and what decides about their stacks.
+pub(super) struct Threads<'a> {
+    pub process: &'a StoppedProcess,
+    pub stopped: &'a [StoppedThread],
+    pub crash: Option<&'a CrashContextExt>,
+    pub maps: &'a Maps,
+    pub sanitize: bool,
+}
+
+impl Threads<'_> {
+    pub(super) fn write(&self, writer: &mut DumpWriter) -> CrashSite {
+        let blamed = self.process.tid;
+        let mut states: Vec<_> =
+            self.stopped.iter().map(|thread| (thread.tid, self.state(thread.tid, thread.registers.as_ref()))).collect();
+        if states.iter().all(|(tid, _)| *tid != blamed) {
+            states.push((blamed, self.state(blamed, None)));
+        }
+        let stacks = self.write_stacks(writer, &states);
+        let mut site = CrashSite::default();
+        let mut threads = Vec::with_capacity(states.len());
+        for ((tid, state), stack) in states.iter().zip(stacks) {
+            let registers = state.as_ref().map(|state| writer.record(state.context())).unwrap_or_default();
+            if let Some(state) = state.as_ref().filter(|_| *tid == blamed) {
+                site = CrashSite { registers, instruction: state.instruction };
+            }
+            threads.push(MDRawThread {
+                thread_id: *tid as u32,
+                suspend_count: 0,
+                priority_class: 0,
+                priority: 0,
+                teb: 0,
+                stack,
+                thread_context: registers,
+            });
+        }
+        let location = writer.list(threads);
+        writer.add_stream(MDStreamType::ThreadListStream, location);
+        if let Some((start, end)) = self.maps.around(site.instruction, AROUND_INSTRUCTION) {
+            // Without these bytes a reader takes them from the module's file.
+            let _ = write_memory(writer, self.process, start, end);
+        }
+        site
     }
-    if target.threads.iter().all(|thread| thread.tid != builder.crashing_thread()) {
-        let state = State::of(builder, true, None);
-        threads.push(one(builder, target, maps, builder.crashing_thread(), state, CRASHING_STACK_MAX)?);
+
+    /// The crashing thread's is that of the crash: where it is now, in the handler, would help nobody. None for a thread
+    /// that could not be stopped.
+    fn state<'a>(&'a self, tid: i32, now: Option<&'a ThreadInfo>) -> Option<ThreadState<'a>> {
+        let thread_pointer = now.and_then(thread_pointer);
+        match self.crash.filter(|_| tid == self.process.tid) {
+            Some(crash) => Some(ThreadState {
+                registers: Registers::OfCrash(crash),
+                instruction: crash.get_instruction_pointer() as u64,
+                stack_pointer: crash.get_stack_pointer() as u64,
+                thread_pointer,
+            }),
+            None => now.map(|now| ThreadState {
+                // Those of the others were not read.
+                registers: Registers::Now { info: now, floating: tid == self.process.tid },
+                instruction: now.get_instruction_pointer() as u64,
+                stack_pointer: now.stack_pointer as u64,
+                thread_pointer,
+            }),
+        }
     }
-    builder.list(MDStreamType::ThreadListStream, threads)
+
+    /// Copies all stacks into the dump with few system calls. Gives an empty descriptor where there is none to be had.
+    fn write_stacks(
+        &self,
+        writer: &mut DumpWriter,
+        states: &[(i32, Option<ThreadState<'_>>)],
+    ) -> Vec<MDMemoryDescriptor> {
+        let arguments = self.process.arguments();
+        let others = self.stopped.len().saturating_sub(1).max(1) as u64;
+        let limit = (STACKS_TOTAL / others).clamp(STACK_MIN, STACK_MAX);
+        let mut room = DUMP_MAX;
+        let mut pieces: Vec<Option<Piece>> = Vec::with_capacity(states.len());
+        for (tid, state) in states {
+            let limit = if *tid == self.process.tid { CRASHING_STACK_MAX } else { limit };
+            let Some(ThreadState { stack_pointer, thread_pointer, .. }) = state else {
+                pieces.push(None);
+                continue;
+            };
+            let bottom = stack_pointer.saturating_sub(RED_ZONE);
+            let range = self.maps.stack(bottom, limit, [*thread_pointer, arguments]);
+            let range = range.filter(|(start, end)| {
+                let fits = end - start <= room;
+                if !fits {
+                    writer
+                        .note(format!("stack at {stack_pointer:#x}: left out, the dump has {DUMP_MAX} bytes already"));
+                }
+                fits
+            });
+            room -= range.map_or(0, |(start, end)| end - start);
+            pieces.push(range.map(|(start, end)| (start, (end - start) as usize)));
+        }
+        let wanted: Vec<Piece> = pieces.iter().flatten().copied().collect();
+        let stacks: usize = wanted.iter().map(|(_, length)| length).sum();
+        writer.bytes.reserve_exact(stacks + states.len() * BYTES_PER_THREAD + BYTES_OF_OTHER_STREAMS);
+        let mut position = writer.bytes.len();
+        let mut found = self.process.append_memory(&wanted, &mut writer.bytes).into_iter();
+        let mut descriptors = Vec::with_capacity(states.len());
+        for ((_, state), piece) in states.iter().zip(pieces) {
+            let stack_pointer = state.as_ref().map_or(0, |state| state.stack_pointer);
+            let mut descriptor = MDMemoryDescriptor { start_of_memory_range: stack_pointer, ..Default::default() };
+            if let Some((start, length)) = piece {
+                match found.next().expect("one answer a piece") {
+                    Ok(read) => {
+                        if self.sanitize {
+                            sanitize(&mut writer.bytes[position..position + read], start, stack_pointer, self.maps);
+                        }
+                        let location = MDLocationDescriptor { data_size: read as u32, rva: position as u32 };
+                        descriptor = writer.add_memory(start, location);
+                    }
+                    Err(error) => writer.note(format!("stack at {start:#x}: {error}")),
+                }
+                position += length;
+            }
+            descriptors.push(descriptor);
+        }
+        descriptors
+    }
 }
 
 /// Where a thread is, or was at the crash.
-struct State {
-    registers: RawContextCPU,
-    instruction: usize,
-    stack_pointer: usize,
-    own_data: Option<u64>,
+struct ThreadState<'a> {
+    registers: Registers<'a>,
+    instruction: u64,
+    stack_pointer: u64,
+    /// What lies from here on is in the stack's mapping, and no stack.
+    thread_pointer: Option<u64>,
 }
 
-impl State {
-    /// The crashing thread's is that of the crash: where it is now, in the handler, would help nobody. None for a thread
-    /// that could not be stopped.
-    fn of(builder: &Builder, blamed: bool, now: Option<&ThreadInfo>) -> Option<Self> {
-        let mut registers = RawContextCPU::default();
-        let own_data = now.and_then(thread_pointer);
-        if let Some(crash) = builder.crash_context().filter(|_| blamed) {
-            crash.fill_cpu_context(&mut registers);
-            let (instruction, stack_pointer) = (crash.get_instruction_pointer(), crash.get_stack_pointer());
-            return Some(Self { registers, instruction, stack_pointer, own_data });
+enum Registers<'a> {
+    OfCrash(&'a CrashContextExt),
+    Now { info: &'a ThreadInfo, floating: bool },
+}
+
+impl ThreadState<'_> {
+    fn context(&self) -> RawContextCPU {
+        let mut context = RawContextCPU::default();
+        match &self.registers {
+            Registers::OfCrash(crash) => crash.fill_cpu_context(&mut context),
+            Registers::Now { info, floating } => {
+                info.fill_cpu_context(&mut context);
+                if !floating {
+                    context.context_flags &= !FLOATING_POINT;
+                }
+            }
         }
-        let now = now?;
-        now.fill_cpu_context(&mut registers);
-        let (instruction, stack_pointer) = (now.get_instruction_pointer(), now.stack_pointer);
-        Some(Self { registers, instruction, stack_pointer, own_data })
+        context
     }
 }
 
-fn one(
-    builder: &mut Builder,
-    target: &Target,
-    maps: &Maps,
-    tid: i32,
-    state: Option<State>,
-    limit: u64,
-) -> Result<MDRawThread, String> {
-    let Some(State { registers, instruction, stack_pointer, own_data }) = state else {
-        return Ok(raw(tid, MDMemoryDescriptor::default(), MDLocationDescriptor::default()));
-    };
-    let stack = Stack { pointer: stack_pointer as u64, limit, own_data }.write(builder, target, maps);
-    let registers = MemoryWriter::alloc_with_val(builder.buffer(), registers).map_err(|error| error.to_string())?;
-    if tid == builder.crashing_thread() {
-        if let Some((start, end)) = maps.around(instruction as u64, AROUND_INSTRUCTION) {
-            // Without these bytes a reader takes them from the module's file.
-            let _ = builder.memory(target, start, end);
+/// Says in a context that it has the floating-point registers; what says which processor it is of stays.
+#[cfg(target_arch = "x86_64")]
+const FLOATING_POINT: u32 = 0x8;
+#[cfg(target_arch = "aarch64")]
+const FLOATING_POINT: u64 = 0x4;
+
+/// Copies memory into the dump.
+pub(super) fn write_memory(
+    writer: &mut DumpWriter,
+    process: &StoppedProcess,
+    start: u64,
+    end: u64,
+) -> std::io::Result<()> {
+    let bytes = process.read_memory(start, (end - start) as usize)?;
+    let location = writer.raw(&bytes);
+    writer.add_memory(start, location);
+    Ok(())
+}
+
+/// The names of those threads that have one.
+pub(super) fn write_names(writer: &mut DumpWriter, threads: &[StoppedThread], names: &[Option<String>]) {
+    let mut entries = Vec::with_capacity(threads.len());
+    for (thread, name) in threads.iter().zip(names) {
+        if let Some(name) = name {
+            let thread_name_rva = writer.string(name).into();
+            entries.push(MDRawThreadName { thread_id: thread.tid as u32, thread_name_rva });
         }
-        builder.set_crashing_registers(registers.location(), instruction);
     }
-    Ok(raw(tid, stack, registers.location()))
-}
-
-fn raw(tid: i32, stack: MDMemoryDescriptor, thread_context: MDLocationDescriptor) -> MDRawThread {
-    MDRawThread {
-        thread_id: tid as u32,
-        suspend_count: 0,
-        priority_class: 0,
-        priority: 0,
-        teb: 0,
-        stack,
-        thread_context,
-    }
-}
-
-/// Which piece of a stack goes into the dump.
-struct Stack {
-    pointer: u64,
-    limit: u64,
-    /// Where the thread's own data begins, which is in the same mapping and no stack.
-    own_data: Option<u64>,
-}
-
-impl Stack {
-    /// Writes the stack from the stack pointer on; an empty descriptor where there is none to be had.
-    fn write(self, builder: &mut Builder, target: &Target, maps: &Maps) -> MDMemoryDescriptor {
-        let none = MDMemoryDescriptor { start_of_memory_range: self.pointer, ..Default::default() };
-        if builder.buffer().position() > DUMP_MAX {
-            builder.note(format!("stack at {:#x}: left out, the dump has {DUMP_MAX} bytes already", self.pointer));
-            return none;
-        }
-        let bottom = self.pointer.saturating_sub(RED_ZONE);
-        let Some((start, end)) = maps.stack(bottom, self.limit, [self.own_data, target.arguments]) else { return none };
-        builder.stack(target, self.pointer, start, end).unwrap_or_else(|error| {
-            builder.note(format!("stack at {start:#x}: {error}"));
-            none
-        })
-    }
+    let location = writer.list(entries);
+    writer.add_stream(MDStreamType::ThreadNamesStream, location);
 }

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use minidump_writer::module_reader::{ModuleMemoryReadError, ReadError, ReadModuleMemory};
 
-use super::target::Target;
+use super::process::StoppedProcess;
 
 /// More than this no honest program header or note asks for: a damaged one must not make us read gigabytes.
 const READ_MAX: u64 = 16 * 1024 * 1024;
 
 /// The memory from `start` on.
 pub(super) struct ModuleMemory<'a> {
-    pub target: &'a Target,
+    pub process: &'a StoppedProcess,
     pub start: u64,
 }
 
@@ -22,7 +22,7 @@ impl ReadModuleMemory for ModuleMemory<'_> {
         if length > READ_MAX {
             return Err(error(ReadError::OutOfBounds));
         }
-        let bytes = self.target.read_memory(address as usize, length as usize);
+        let bytes = self.process.read_memory(address, length as usize);
         bytes.map(Cow::Owned).map_err(|_| error(ReadError::OutOfBounds))
     }
 
