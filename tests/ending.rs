@@ -56,3 +56,16 @@ fn a_core_file_is_written_as_the_limits_say() {
         assert_eq!(dumped(&["segv"]), dumped(&["uninstall", "segv"]), "limit {limit}");
     }
 }
+
+#[test]
+fn an_exit_that_is_under_way_does_not_overtake_the_signal() {
+    let host = Host::build("overtaken.c", "overtaken", &[]);
+    for (threads, rounds) in [("0", 20), ("50", 20), ("1000", 3)] {
+        for _ in 0..rounds {
+            let sandbox = Sandbox::new();
+            let ended = host.run(&sandbox, &[threads]);
+            assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{threads} threads: {ended:?}");
+            sandbox.only_dump().check_basics(&host.path, ended.crashing_thread());
+        }
+    }
+}
