@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::crash_callback::CrashCallback;
 use crate::error::{Error, Result};
 use crate::settings::{
-    APP_NAME_DEFAULT, APP_NAME_MAX, Contents, DEADLINE_DEFAULT, DEADLINE_MS_RANGE, DEFAULT_SOCKET_NAME,
+    APP_NAME_DEFAULT, APP_NAME_MAX, DEADLINE_DEFAULT, DEADLINE_MS_RANGE, DEFAULT_SOCKET_NAME, DumpContents,
     KEEP_BYTES_DEFAULT, KEEP_FILES_DEFAULT, LOG_BYTES_DEFAULT, LOG_BYTES_MAX, PATH_BYTES_MAX, check_socket_path,
     is_app_name, is_in_app_names,
 };
@@ -27,7 +27,7 @@ pub struct Config {
     keep_bytes: u64,
     log_bytes: u32,
     strategy: Strategy,
-    contents: Contents,
+    contents: DumpContents,
     crash_callback: Option<CrashCallback>,
 }
 
@@ -45,7 +45,7 @@ impl Config {
             keep_bytes: KEEP_BYTES_DEFAULT,
             log_bytes: LOG_BYTES_DEFAULT,
             strategy: Strategy::ReportFirst,
-            contents: Contents::default(),
+            contents: DumpContents::default(),
             crash_callback: None,
         })
     }

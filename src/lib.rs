@@ -20,8 +20,8 @@
 //! - [`install`]: the host's side in normal context. [`monitor`]: the other side. They never use each other's insides.
 //! - `handler`: everything that runs in a signal handler.
 //! - `wire`: the messages, shared by both sides.
-//! - Windows and macOS: `install::elsewhere` and `monitor::minidumper`, over crash-handler and minidumper alone.
-//! - `sys`: the platform; with `ffi`, `handler`, `crash_callback` and one call in `install::elsewhere` the only place with
+//! - Windows and macOS: `install::portable` and `monitor::minidumper`, over crash-handler and minidumper alone.
+//! - `sys`: the platform; with `ffi`, `handler`, `crash_callback` and one call in `install::portable` the only place with
 //!   unsafe code.
 
 mod config;

@@ -40,7 +40,7 @@ pub(crate) enum Strategy {
 
 /// What a host wants in its dumps, or not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Contents {
+pub(crate) struct DumpContents {
     /// The environment.
     pub environment: bool,
     /// Stacks with everything overwritten that points into no code and no stack.
@@ -60,7 +60,7 @@ pub(crate) struct Settings {
     pub keep_bytes: u64,
     pub log_bytes: u32,
     pub strategy: Strategy,
-    pub contents: Contents,
+    pub contents: DumpContents,
     pub crash_callback: Option<CrashCallback>,
 }
 

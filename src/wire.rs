@@ -10,7 +10,7 @@
 
 use std::path::Path;
 
-use crate::settings::{self, Contents};
+use crate::settings::{self, DumpContents};
 use crate::sys::files;
 
 /// Version of the messages below; a monitor refuses a host of another one.
@@ -126,27 +126,27 @@ pub(crate) struct Hello<'a> {
     /// How many dumps, and how many bytes of them, the directory keeps.
     pub keep_files: u32,
     pub keep_bytes: u64,
-    pub contents: Contents,
+    pub contents: DumpContents,
     /// How long the host lets itself be stopped, in milliseconds.
     pub deadline_ms: u32,
     /// Where the host's page lies in its memory; 0 for none.
     pub page: u64,
 }
 
-fn contents_to_number(contents: Contents) -> u32 {
+fn dump_contents_to_number(contents: DumpContents) -> u32 {
     u32::from(contents.environment) | u32::from(contents.sanitized_stacks) << 1
 }
 
 /// None for wishes that are not known.
-fn contents_from_number(number: u32) -> Option<Contents> {
-    (number < 4).then_some(Contents { environment: number & 1 != 0, sanitized_stacks: number & 2 != 0 })
+fn dump_contents_from_number(number: u32) -> Option<DumpContents> {
+    (number < 4).then_some(DumpContents { environment: number & 1 != 0, sanitized_stacks: number & 2 != 0 })
 }
 
 /// The payload of [`USER_HELLO`]: version, files to keep, contents, deadline, bytes to keep, page, then the strings. The pid
 /// comes last: a child that the host forks sends the rest as it is.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
     let numbers = Payload::default().number(hello.version).number(hello.keep_files);
-    let numbers = numbers.number(contents_to_number(hello.contents)).number(hello.deadline_ms);
+    let numbers = numbers.number(dump_contents_to_number(hello.contents)).number(hello.deadline_ms);
     let dump_dir = hello.dump_dir.as_os_str().as_encoded_bytes();
     let numbers = numbers.long(hello.keep_bytes).long(hello.page);
     let strings = numbers.string(dump_dir).string(hello.app_name.as_bytes());
@@ -164,7 +164,7 @@ impl<'a> Hello<'a> {
         let mut rest = Reader(payload);
         let version = rest.number()?;
         let keep_files = rest.number()?;
-        let contents = contents_from_number(rest.number()?)?;
+        let contents = dump_contents_from_number(rest.number()?)?;
         let deadline_ms = rest.number()?;
         let keep_bytes = rest.long()?;
         let page = rest.long()?;
@@ -285,7 +285,7 @@ mod tests {
             app_name: "app",
             keep_files: 100,
             keep_bytes: 5 << 32 | 7,
-            contents: Contents { environment: true, sanitized_stacks: true },
+            contents: DumpContents { environment: true, sanitized_stacks: true },
             deadline_ms: 10_000,
             page: 0x7fff_1234_5000,
         }

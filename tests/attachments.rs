@@ -38,7 +38,7 @@ fn dump(peer: &Peer) {
 #[test]
 fn what_a_hosts_own_handler_writes_after_the_dump_is_attached_too() {
     let sandbox = Sandbox::new();
-    let host = Host::build("last_words.c", "last_words", &[]);
+    let host = Host::build("writes_after_dump.c", "writes_after_dump", &[]);
     let files = sandbox.path().join("files");
     create_dir(&files).unwrap();
     create_dir(files.join("other")).unwrap();

@@ -193,7 +193,7 @@ impl AfterDump<'_> {
     /// So many hosts crash, all at once, and each has its dump as soon as it has ended.
     fn crash(&self, hosts: usize) {
         static HOST: OnceLock<Host> = OnceLock::new();
-        let host = HOST.get_or_init(|| Host::build("after_dump.c", "after_dump", &[]));
+        let host = HOST.get_or_init(|| Host::build("report_callback.c", "report_callback", &[]));
         let start = || Running::start(std::process::Command::new(&host.path).arg(self.sandbox.dumps()).arg(self.kind));
         let running: Vec<_> = (0..hosts).map(|_| start()).collect();
         for host in running {

@@ -12,7 +12,7 @@ const PROMPTLY: Duration = Duration::from_secs(5);
 
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
-    HOST.get_or_init(|| Host::build("together.c", "together", &[]))
+    HOST.get_or_init(|| Host::build("crash_at_once.c", "crash_at_once", &[]))
 }
 
 fn crash_together(threads: usize) {

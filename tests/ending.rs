@@ -59,7 +59,7 @@ fn a_core_file_is_written_as_the_limits_say() {
 
 #[test]
 fn an_exit_that_is_under_way_does_not_overtake_the_signal() {
-    let host = Host::build("overtaken.c", "overtaken", &[]);
+    let host = Host::build("exit_beside_crash.c", "exit_beside_crash", &[]);
     for (threads, rounds) in [("0", 20), ("50", 20), ("1000", 3)] {
         for _ in 0..rounds {
             let sandbox = Sandbox::new();

@@ -1,5 +1,5 @@
 //! Handlers that others set after `cm_install`: what is said of them, how ours comes in front again, and that everybody
-//! keeps the turn that he has. Each test is a story of steps, which `tests/hosts/latecomer.c` takes.
+//! keeps the turn that he has. Each test is a story of steps, which `tests/hosts/late_handler.c` takes.
 
 mod common;
 
@@ -13,7 +13,7 @@ const CRASH: &str = "11 1 0xdead000";
 
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
-    HOST.get_or_init(|| Host::build("latecomer.c", "latecomer", &[]))
+    HOST.get_or_init(|| Host::build("late_handler.c", "late_handler", &[]))
 }
 
 fn run(steps: &[&str]) -> (Ended, Sandbox) {

@@ -51,7 +51,7 @@ pub(super) enum Owner {
     /// Whoever would have it without us: see [`course`].
     PassedOn,
     /// The handler that the previous one had replaced, where there is one; the previous one goes on after it.
-    HandlerBelow,
+    NextInChain,
 }
 
 /// Whose business a signal is. `previous` is the disposition before us; `spared` says that the process is the first of its
@@ -68,7 +68,7 @@ pub(super) fn owner(
         (State::Disarmed, ..) => Owner::PassedOn,
         (State::Armed, Origin::Sent, Disposition::Ignored, ..) => Owner::Nobody,
         (State::Armed, Origin::Sent, Disposition::Default, true, _) => Owner::Nobody,
-        (State::Armed, _, _, _, PreviousFirst::PassedBack) => Owner::HandlerBelow,
+        (State::Armed, _, _, _, PreviousFirst::PassedBack) => Owner::NextInChain,
         (State::Armed, _, Disposition::Handler, _, PreviousFirst::Yes) => Owner::PreviousHandler,
         (State::Armed, ..) => Owner::Us,
     }
@@ -171,7 +171,7 @@ mod tests {
             let passed_back = first == PreviousFirst::PassedBack;
             let lines = [
                 (Owner::PassedOn, state == State::Disarmed),
-                (Owner::HandlerBelow, armed && !kernel_would_drop_it && passed_back),
+                (Owner::NextInChain, armed && !kernel_would_drop_it && passed_back),
                 (Owner::Nobody, armed && kernel_would_drop_it),
                 (Owner::PreviousHandler, armed && !kernel_would_drop_it && asked),
                 (Owner::Us, armed && !kernel_would_drop_it && !asked && !passed_back),

@@ -75,7 +75,7 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut c_vo
     // Set only once there is a copy; without one it is as if we were not there.
     let Some(frozen) = Reader::enter() else { return redeliver::by_default(None, &event) };
     let state = if is_armed() { State::Armed } else { State::Disarmed };
-    let previous = kind(&frozen.handlers.previous.of(signal));
+    let previous = disposition_of(&frozen.handlers.previous.of(signal));
     let spared = raw::getpid() == 1 && signal != libc::SIGABRT;
     let first = previous_first::applies(&frozen, &event);
     match decision::owner(state, event.origin(), previous, spared, first) {
@@ -87,18 +87,18 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut c_vo
                 crash(&frozen, &event, Action::DEFAULT);
             }
         }
-        Owner::HandlerBelow => {
+        Owner::NextInChain => {
             previous_first::note_passed_back(&event);
-            let below = frozen.handlers.passed_on_to.of(signal);
-            if below.is_handler() {
-                event.call(&below);
+            let next = frozen.handlers.next_in_chain.of(signal);
+            if next.is_handler() {
+                event.call(&next);
             }
         }
         Owner::PassedOn => pass_on(&frozen, &event),
     }
 }
 
-fn kind(action: &Action) -> Disposition {
+fn disposition_of(action: &Action) -> Disposition {
     match action.handler {
         libc::SIG_DFL => Disposition::Default,
         libc::SIG_IGN => Disposition::Ignored,
@@ -125,7 +125,7 @@ fn crash(frozen: &Frozen, event: &Event, next: Action) {
 
 fn report_and_redeliver(frozen: &Frozen, event: &Event, next: Action) {
     let kernel_calls_us = signals::kernel_calls(event.signal, entry);
-    let ends_by_default = decision::ends_by_default(kind(&next), event.origin(), kernel_calls_us);
+    let ends_by_default = decision::ends_by_default(disposition_of(&next), event.origin(), kernel_calls_us);
     // SAFETY: the pointers are what the kernel gave us for this signal.
     let vetoed = |callback: &CrashCallback| unsafe { callback.vetoes(event.signal, event.info.cast(), event.context) };
     if !frozen.callback.as_ref().is_some_and(vetoed) {
@@ -160,7 +160,7 @@ fn give_back_dispositions(frozen: &Frozen, signal: i32, next: &Action) -> bool {
 /// Whether our handler is the one of this signal, for the kernel or for a library between it and us. Where a sandbox refuses
 /// to tell, it is.
 fn is_ours(frozen: &Frozen, signal: i32) -> bool {
-    if frozen.handlers.mediated & signals::bit(signal) != 0 {
+    if frozen.handlers.interposed & signals::bit(signal) != 0 {
         return signals::libc_get(signal).calls(entry);
     }
     signals::get(signal).map_or(true, |action| action.calls(entry))
@@ -168,8 +168,8 @@ fn is_ours(frozen: &Frozen, signal: i32) -> bool {
 
 /// Lets a signal take the course that it would have without us.
 fn pass_on(frozen: &Frozen, event: &Event) {
-    let action = frozen.handlers.passed_on_to.of(event.signal);
-    match decision::course(kind(&action), event.origin()) {
+    let action = frozen.handlers.next_in_chain.of(event.signal);
+    match decision::course(disposition_of(&action), event.origin()) {
         Course::CallHandler => event.call(&action),
         Course::End => redeliver::by_default(Some(frozen), event),
         Course::GoOn => {}

@@ -56,10 +56,10 @@ pub(super) struct Handlers {
     pub previous: Dispositions,
     /// The same, but where a handler that was set over ours is still there and is `previous` now: what that passes on
     /// to, through ours.
-    pub passed_on_to: Dispositions,
+    pub next_in_chain: Dispositions,
     /// The signals for which a library between us and the kernel calls our handler, such as libjsig for a Java machine:
     /// their dispositions are changed by libc's sigaction(2), which that library has replaced.
-    pub mediated: Mask,
+    pub interposed: Mask,
 }
 
 /// Everything the handler needs, as [`HandlerConfig`], with all that it points to in the same pages.

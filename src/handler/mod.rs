@@ -82,9 +82,9 @@ pub(crate) fn arm(config: &HandlerConfig<'_>) -> Result<Armed, ArmError> {
         give_back(&handlers);
         return Err(ArmError::Refused(replaced));
     }
-    let mediated = signals_where(|signal| !signals::kernel_calls(signal, entry));
-    if handlers.mediated != mediated {
-        handlers.mediated = mediated;
+    let interposed = signals_where(|signal| !signals::kernel_calls(signal, entry));
+    if handlers.interposed != interposed {
+        handlers.interposed = interposed;
         match frozen::freeze(&mut copies, config, handlers) {
             Ok(sealed) => entry::publish(sealed),
             Err(error) => {
@@ -114,8 +114,8 @@ pub(crate) fn disarm(_armed: Armed) {
 
 fn give_back(handlers: &Handlers) {
     let is_ours = |signal: i32| signals::libc_get(signal).calls(entry);
-    let has_other_below = |signal| handlers.previous.of(signal).handler != handlers.passed_on_to.of(signal).handler;
-    entry::retire(signals_where(|signal| !is_ours(signal) || has_other_below(signal)));
+    let chains_further = |signal| handlers.previous.of(signal).handler != handlers.next_in_chain.of(signal).handler;
+    entry::retire(signals_where(|signal| !is_ours(signal) || chains_further(signal)));
     for signal in CRASH_SIGNALS {
         if is_ours(signal) {
             // What cannot be put back stays ours, and passes everything on.
@@ -134,21 +134,21 @@ fn signals_where(holds: impl Fn(i32) -> bool) -> Mask {
 fn handlers_before_us() -> Handlers {
     let older = Reader::enter();
     let older = older.as_deref().map(|frozen| frozen.handlers);
-    let (armed, mediated) = (entry::is_armed(), older.map_or(0, |older| older.mediated));
+    let (armed, interposed) = (entry::is_armed(), older.map_or(0, |older| older.interposed));
     let previous = Dispositions::each(|signal| {
         let now = current(signal);
         match older {
             Some(older) if now.calls(entry) && armed => older.previous.of(signal),
             // Somebody has put our handler back after we had disarmed: that is as if nobody had.
-            Some(older) if now.calls(entry) => older.passed_on_to.of(signal),
+            Some(older) if now.calls(entry) => older.next_in_chain.of(signal),
             _ => now,
         }
     });
-    let passed_on_to = Dispositions::each(|signal| match older {
-        Some(older) if armed || entry::is_left_in_chain(signal) => older.passed_on_to.of(signal),
+    let next_in_chain = Dispositions::each(|signal| match older {
+        Some(older) if armed || entry::is_left_in_chain(signal) => older.next_in_chain.of(signal),
         _ => previous.of(signal),
     });
-    Handlers { previous, passed_on_to, mediated }
+    Handlers { previous, next_in_chain, interposed }
 }
 
 /// A disposition by libc's view, in the kernel's words where the two agree: with its restorer it can be set anew by a raw

@@ -22,7 +22,7 @@ pub(super) fn applies(frozen: &Frozen, event: &Event) -> PreviousFirst {
         return PreviousFirst::No;
     }
     // SAFETY: the kernel's context for this signal.
-    let marked = unsafe { (*event.ucontext()).uc_link } == looking();
+    let marked = unsafe { (*event.ucontext()).uc_link } == called_mark();
     if marked { PreviousFirst::PassedBack } else { PreviousFirst::Yes }
 }
 
@@ -33,17 +33,17 @@ pub(super) fn call(frozen: &Frozen, event: &Event) -> bool {
     let mark = unsafe { &raw mut (*event.ucontext()).uc_link };
     let (before, was_in_runtime) = (Position::of(event.context), in_runtime(event));
     // SAFETY: as above.
-    unsafe { *mark = looking() };
+    unsafe { *mark = called_mark() };
     event.call(&frozen.handlers.previous.of(event.signal));
     // SAFETY: as above.
-    let was_passed_back = unsafe { mark.replace(ptr::null_mut()) } == passed_back();
+    let was_passed_back = unsafe { mark.replace(ptr::null_mut()) } == passed_back_mark();
     Position::of(event.context) != before || (was_in_runtime && !was_passed_back)
 }
 
 /// The handler before us was set over ours once, and has passed the signal on to what was there before it: to us.
 pub(super) fn note_passed_back(event: &Event) {
     // SAFETY: the kernel's context for this signal.
-    unsafe { (*event.ucontext()).uc_link = passed_back() };
+    unsafe { (*event.ucontext()).uc_link = passed_back_mark() };
 }
 
 fn in_runtime(event: &Event) -> bool {
@@ -52,12 +52,12 @@ fn in_runtime(event: &Event) -> bool {
 
 /// In a signal context, which has no successor: the handler before us is looking at it. The kernel sets this member to
 /// null and never reads it (rt_sigreturn(2)).
-fn looking() -> *mut libc::ucontext_t {
+fn called_mark() -> *mut libc::ucontext_t {
     (&raw const MARKS[0]).cast_mut().cast()
 }
 
-/// As [`looking`], and it has passed the signal back to us.
-fn passed_back() -> *mut libc::ucontext_t {
+/// As [`called_mark`], and it has passed the signal back to us.
+fn passed_back_mark() -> *mut libc::ucontext_t {
     (&raw const MARKS[1]).cast_mut().cast()
 }
 

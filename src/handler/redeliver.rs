@@ -15,9 +15,9 @@ use crate::sys::syscall::syscall;
 /// Sets the disposition of a crash signal: the kernel's, or where a library stands between us and the kernel, that
 /// library's. False where it was refused.
 pub(super) fn set_disposition(frozen: Option<&Frozen>, signal: i32, action: &Action) -> bool {
-    let mediated = frozen.is_some_and(|frozen| frozen.handlers.mediated & signals::bit(signal) != 0);
+    let interposed = frozen.is_some_and(|frozen| frozen.handlers.interposed & signals::bit(signal) != 0);
     // libc's sigaction(2) may use thread-locals and locks. So does the handler that calls ours in such a host.
-    let set = if mediated { signals::libc_set(signal, action) } else { signals::set(signal, action) };
+    let set = if interposed { signals::libc_set(signal, action) } else { signals::set(signal, action) };
     set.is_ok()
 }
 

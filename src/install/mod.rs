@@ -1,19 +1,19 @@
 //! The host's side in normal context: finding or starting a monitor, attaching the handlers.
 //!
-//! `linux` does it with handlers and a protocol of our own, `elsewhere` with those of crash-handler and minidumper.
+//! `linux` does it with handlers and a protocol of our own, `portable` with those of crash-handler and minidumper.
 //! `dump_dir` and `monitor_program` are for both.
 
 mod dump_dir;
-#[cfg(not(target_os = "linux"))]
-mod elsewhere;
 #[cfg(target_os = "linux")]
 mod linux;
 mod monitor_program;
-
 #[cfg(not(target_os = "linux"))]
-use elsewhere as platform;
+mod portable;
+
 #[cfg(target_os = "linux")]
 use linux as platform;
+#[cfg(not(target_os = "linux"))]
+use portable as platform;
 
 pub(crate) use platform::{add_log_line, add_memory, heartbeat, remove_memory, set_annotation, set_thread_annotation};
 pub use platform::{

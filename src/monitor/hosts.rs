@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::heartbeat::Heartbeat;
 use super::record::HostInfo;
 use super::retention::Limits;
-use crate::settings::{self, Contents};
+use crate::settings::{self, DumpContents};
 
 /// Where a host wants its dumps, and under which name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) struct Description {
     pub dump_dir: PathBuf,
     pub app_name: String,
     pub retention: Limits,
-    pub contents: Contents,
+    pub contents: DumpContents,
     /// How long a writer may take, and so hold the host.
     pub deadline: Duration,
 }
@@ -27,7 +27,7 @@ impl Description {
             dump_dir: dump_dir.to_owned(),
             app_name: settings::APP_NAME_DEFAULT.to_owned(),
             retention: Limits { files: settings::KEEP_FILES_DEFAULT, bytes: settings::KEEP_BYTES_DEFAULT },
-            contents: Contents::default(),
+            contents: DumpContents::default(),
             deadline: settings::DEADLINE_DEFAULT,
         }
     }
@@ -104,7 +104,7 @@ impl<P> Hosts<P> {
     }
 
     /// What the host promises: a time and its last stamp; None for no promise.
-    pub(super) fn set_promise(&mut self, pid: i32, promise: Option<(Duration, Duration)>) {
+    pub(super) fn set_heartbeat(&mut self, pid: i32, promise: Option<(Duration, Duration)>) {
         if let Some(host) = self.get_mut(pid) {
             host.heartbeat = promise.and_then(|promise| Heartbeat::new(promise, Instant::now()));
         }
@@ -149,16 +149,16 @@ mod tests {
         let mut hosts = Hosts::new();
         hosts.insert(1, ());
         hosts.insert(2, ());
-        hosts.set_promise(1, Some((WITHIN, Duration::ZERO)));
-        hosts.set_promise(2, Some((60 * WITHIN, Duration::ZERO)));
+        hosts.set_heartbeat(1, Some((WITHIN, Duration::ZERO)));
+        hosts.set_heartbeat(2, Some((60 * WITHIN, Duration::ZERO)));
         let mut overdue = Vec::new();
         for _ in 0..12 {
             let next = hosts.next_deadline().unwrap();
             overdue.extend(hosts.overdue(next, |()| Some((Duration::ZERO, false))));
         }
         assert_eq!(overdue, [(1, WITHIN)]);
-        hosts.set_promise(1, None);
-        hosts.set_promise(2, None);
+        hosts.set_heartbeat(1, None);
+        hosts.set_heartbeat(2, None);
         assert_eq!(hosts.next_deadline(), None);
     }
 }

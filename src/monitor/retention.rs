@@ -15,13 +15,13 @@ pub(super) struct Limits {
 
 /// Everything that belongs to one crash or death: the dump, its record, its attachments share a name up to the dot.
 #[derive(Default)]
-struct Report {
+struct FileSet {
     files: Vec<PathBuf>,
     bytes: u64,
     newest: Option<SystemTime>,
 }
 
-impl Report {
+impl FileSet {
     fn has_dump(&self) -> bool {
         self.files.iter().any(|path| path.extension().is_some_and(|extension| extension == "dmp"))
     }
@@ -30,7 +30,7 @@ impl Report {
 /// Removes the oldest reports beyond the limits, never `newest`, which has just been written, nor what another dumper has
 /// written since. Gives what it removed.
 pub(super) fn prune(directory: &Path, limits: Limits, newest: &str) -> Vec<PathBuf> {
-    let mut reports: Vec<(String, Report)> = reports(directory).into_iter().collect();
+    let mut reports: Vec<(String, FileSet)> = file_sets(directory).into_iter().collect();
     reports.sort_by_key(|(stem, report)| (stem != newest, std::cmp::Reverse(report.newest)));
     let written = reports.first().filter(|(stem, _)| stem == newest).and_then(|(_, report)| report.newest);
     let (mut dumps, mut deaths, mut bytes, mut removed) = (0, 0, 0, Vec::new());
@@ -51,8 +51,8 @@ pub(super) fn prune(directory: &Path, limits: Limits, newest: &str) -> Vec<PathB
     removed
 }
 
-fn reports(directory: &Path) -> BTreeMap<String, Report> {
-    let mut reports: BTreeMap<String, Report> = BTreeMap::new();
+fn file_sets(directory: &Path) -> BTreeMap<String, FileSet> {
+    let mut reports: BTreeMap<String, FileSet> = BTreeMap::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let (Some(stem), Ok(file)) = (report_name(&name), entry.metadata()) else { continue };

@@ -151,17 +151,17 @@ pub(crate) fn set_log_bytes(bytes: u32) -> Result<()> {
 }
 
 /// Promises a sign of life within a time, again and again; zero ends the promise.
-pub(crate) fn promise_heartbeat(within: Duration) -> Result<()> {
+pub(crate) fn start_heartbeat(within: Duration) -> Result<()> {
     let page = page()?;
     page.heartbeat_stamp.store(coarse_time(), Ordering::Relaxed);
-    page.heartbeat_within.store(within.as_millis() as u32, Ordering::Release);
+    page.heartbeat_timeout_ms.store(within.as_millis() as u32, Ordering::Release);
     Ok(())
 }
 
 /// Gives the sign of life.
 pub(crate) fn beat() -> Result<()> {
     let page = page()?;
-    if page.heartbeat_within.load(Ordering::Relaxed) == 0 {
+    if page.heartbeat_timeout_ms.load(Ordering::Relaxed) == 0 {
         return Err(invalid(c"no heartbeat is promised: cm_heartbeat_start comes before cm_heartbeat"));
     }
     page.heartbeat_stamp.store(coarse_time(), Ordering::Release);

@@ -68,7 +68,7 @@ pub(crate) struct Page {
     /// The number of the next cell: it lies at this number modulo `log_cells`.
     pub log_next: AtomicU64,
     /// Milliseconds within which the host promises a sign of life; 0 for no promise.
-    pub heartbeat_within: AtomicU32,
+    pub heartbeat_timeout_ms: AtomicU32,
     pub reserved: AtomicU32,
     /// When the host gave its last one, in nanoseconds of CLOCK_MONOTONIC_COARSE.
     pub heartbeat_stamp: AtomicU64,

@@ -57,7 +57,7 @@ pub(crate) struct Heartbeat {
 
 /// Reads the heartbeat alone.
 pub(crate) fn heartbeat(source: &impl Source) -> io::Result<Heartbeat> {
-    const AT: usize = offset_of!(Page, heartbeat_within);
+    const AT: usize = offset_of!(Page, heartbeat_timeout_ms);
     const STAMP: usize = offset_of!(Page, heartbeat_stamp) - AT;
     let bytes = source.read(AT, STAMP + size_of::<u64>())?;
     Ok(Heartbeat { within: number(&bytes), stamp: number(&bytes[STAMP..]) })

@@ -67,7 +67,7 @@ impl Launch {
         let top = self.stacks.wrapping_byte_add(STACKS);
         let signals_blocked = AllBlocked::new();
         // SAFETY: the child runs on a stack of its own while this thread is suspended, so `start` outlives it.
-        let adopter = unsafe { syscall::clone(libc::CLONE_VM | libc::CLONE_VFORK, top, leave_an_orphan, argument) };
+        let adopter = unsafe { syscall::clone(libc::CLONE_VM | libc::CLONE_VFORK, top, start_orphan, argument) };
         drop(signals_blocked);
         reap(adopter?);
         match start.error {
@@ -96,7 +96,7 @@ fn reap(pid: i32) {
 }
 
 /// The first process: starts the second and ends.
-extern "C" fn leave_an_orphan(argument: *mut c_void) -> c_int {
+extern "C" fn start_orphan(argument: *mut c_void) -> c_int {
     // SAFETY: the Start of the suspended parent.
     let start = unsafe { &mut *argument.cast::<Start>() };
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;

@@ -120,7 +120,7 @@ fn send_hello(link: &OwnedFd, hello: &[u8]) -> raw::SysResult<()> {
 }
 
 /// The error for a monitor that is gone, and is not looked for again yet.
-pub(super) fn gone(settings: &Settings, wait: Duration) -> Error {
+pub(super) fn no_monitor_yet(settings: &Settings, wait: Duration) -> Error {
     unusable(
         settings,
         format_args!(

@@ -48,7 +48,7 @@ pub fn start_heartbeat(within: Duration) -> Result<()> {
     }
     let mut installed = installed();
     let installation = installed.as_mut().ok_or_else(|| not_installed("cm_heartbeat_start"))?;
-    host::promise_heartbeat(within)?;
+    host::start_heartbeat(within)?;
     // A monitor that was connected to just now has seen the promise already.
     if installation.monitor_is_there() { installation.announce_heartbeat() } else { reconnect(installation) }
 }
@@ -81,7 +81,7 @@ pub fn dump_now(reason: &str) -> Result<PathBuf> {
 fn reconnect(installation: &mut Installation) -> Result<()> {
     let mut retry = RETRY.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(retry) = retry.as_ref().filter(|retry| Instant::now() < retry.not_before) {
-        return Err(connect::gone(&installation.settings, retry.not_before - Instant::now()));
+        return Err(connect::no_monitor_yet(&installation.settings, retry.not_before - Instant::now()));
     }
     let connected = Connected::to_monitor(&installation.settings);
     *retry = connected.is_err().then(|| {

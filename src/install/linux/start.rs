@@ -52,7 +52,7 @@ pub(super) fn find_or_start(settings: &Settings, program: &Result<Program>, dead
         if let Some(connection) = connect::to_living_monitor(settings, deadline)? {
             return Ok(connection);
         }
-        if let Some(connection) = and_connect(settings, program, deadline)? {
+        if let Some(connection) = start_and_connect(settings, program, deadline)? {
             return Ok(connection);
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn find_or_start(settings: &Settings, program: &Result<Program>, dead
 }
 
 /// Starts a monitor and connects to the one that listens then: that one, or that of another host which was faster.
-fn and_connect(settings: &Settings, program: &Result<Program>, deadline: Deadline) -> Result<Option<Connection>> {
+fn start_and_connect(settings: &Settings, program: &Result<Program>, deadline: Deadline) -> Result<Option<Connection>> {
     let program = program.as_ref().map_err(Clone::clone)?;
     // The read end is kept until the connection stands: a monitor without a host lives as long as its starter waits.
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)

@@ -77,10 +77,10 @@ impl Clients {
     fn accept(&mut self, poll: &Poll, at_most: usize) -> bool {
         let mut accepted = false;
         for _ in 0..at_most {
-            match self.listener.as_ref().map_or(Accepted::Nobody, Listener::accept) {
+            match self.listener.as_ref().map_or(Accepted::NoneWaiting, Listener::accept) {
                 Accepted::Peer(socket, process) => self.admit(poll, socket, process),
                 Accepted::Refused => continue,
-                Accepted::Nobody => break,
+                Accepted::NoneWaiting => break,
             }
             accepted = true;
         }
@@ -89,7 +89,7 @@ impl Clients {
 
     fn admit(&mut self, poll: &Poll, socket: OwnedFd, process: Process) {
         let pid = process.pid;
-        if self.hosts.get(pid).is_some_and(|host| !host.process.is(&process)) {
+        if self.hosts.get(pid).is_some_and(|host| !host.process.is_same_as(&process)) {
             // The id is used again: the one that had it before has ended.
             self.host_ended(poll, pid);
         }
@@ -110,9 +110,9 @@ impl Clients {
     }
 
     /// Takes one message of a session and acts on it.
-    pub(super) fn hear(&mut self, poll: &Poll, id: u64) {
+    pub(super) fn handle_message(&mut self, poll: &Poll, id: u64) {
         if let Received::Message(pid, message, descriptor) = self.receive(poll, id) {
-            self.act(poll, id, pid, message, descriptor);
+            self.handle(poll, id, pid, message, descriptor);
         }
     }
 
@@ -133,7 +133,7 @@ impl Clients {
             // Bounded: children of it may hold the connection open, and go on.
             for _ in 0..DRAINED_MAX {
                 match self.receive(poll, id) {
-                    Received::Message(pid, message, descriptor) => self.act(poll, id, pid, message, descriptor),
+                    Received::Message(pid, message, descriptor) => self.handle(poll, id, pid, message, descriptor),
                     Received::Skipped => {}
                     Received::Nothing | Received::End => break,
                 }
@@ -141,7 +141,7 @@ impl Clients {
         }
     }
 
-    fn act(&mut self, poll: &Poll, id: u64, pid: i32, message: Message, descriptor: Option<OwnedFd>) {
+    fn handle(&mut self, poll: &Poll, id: u64, pid: i32, message: Message, descriptor: Option<OwnedFd>) {
         match message {
             Message::Ignored => {}
             Message::Ping => self.send(poll, id, &wire::header(wire::KIND_PONG, 0)),
@@ -154,7 +154,7 @@ impl Clients {
                     // It may have said goodbye before, and installed once more.
                     host.end_expected = false;
                 }
-                self.look_for_promise(pid);
+                self.update_heartbeat(pid);
                 self.send(poll, id, &wire::welcome(Verdict::Served));
             }
             Message::OtherVersion(version) => {
@@ -175,7 +175,7 @@ impl Clients {
                 log::info!("process {pid} asks for a dump: {reason}");
                 self.request(pid, Some(id), Work::Dump { tid, cause: Cause::Request(reason) });
             }
-            Message::Heartbeat => self.look_for_promise(pid),
+            Message::Heartbeat => self.update_heartbeat(pid),
             Message::Goodbye => {
                 log::info!("process {pid} says goodbye");
                 self.hosts.expect_end(pid);
@@ -183,9 +183,9 @@ impl Clients {
         }
     }
 
-    fn look_for_promise(&mut self, pid: i32) {
+    fn update_heartbeat(&mut self, pid: i32) {
         let promise = self.hosts.get(pid).and_then(|host| host.process.heartbeat());
-        self.hosts.set_promise(pid, promise);
+        self.hosts.set_heartbeat(pid, promise);
     }
 
     /// Has hosts dumped that have given no sign of life in time.

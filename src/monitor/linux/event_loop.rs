@@ -53,13 +53,13 @@ impl Monitor {
             let deadline = self.clients.next_deadline().into_iter().chain(self.children.next_deadline()).min();
             for source in self.poll.wait(deadline)? {
                 self.dispatch(source);
-                self.hand_on();
+                self.dispatch_events();
             }
             for unanswered in self.children.end_overdue(&self.poll) {
                 self.answer(unanswered);
             }
             self.clients.check_heartbeats();
-            self.hand_on();
+            self.dispatch_events();
             self.start_children();
         }
         Ok(())
@@ -76,7 +76,7 @@ impl Monitor {
     fn dispatch(&mut self, source: Source) {
         match source {
             Source::Listener => self.clients.accept_some(&self.poll),
-            Source::Session(id) => self.clients.hear(&self.poll, id),
+            Source::Session(id) => self.clients.handle_message(&self.poll, id),
             Source::HostEnd(pid) => self.clients.check_end(&self.poll, pid),
             Source::ChildResult(id) => self.children.take_result(&self.poll, id),
             Source::ChildEnd(id) => {
@@ -93,7 +93,7 @@ impl Monitor {
         }
     }
 
-    fn hand_on(&mut self) {
+    fn dispatch_events(&mut self) {
         while let Some(event) = self.clients.next_event() {
             match event {
                 // A second dump meanwhile would only delay others.

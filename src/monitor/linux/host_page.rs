@@ -41,7 +41,7 @@ impl HostPage {
             Some(memfd) if gone => read::entries(&by_descriptor(memfd)),
             _ => read::entries(&memory),
         };
-        let of_pid = |path: PathBuf| seen_from_here(pid, path);
+        let of_pid = |path: PathBuf| resolve_proc_self(pid, path);
         entries.attachments = entries.attachments.into_iter().map(of_pid).collect();
         if !gone {
             // An id that was used again is another thread's.
@@ -83,7 +83,7 @@ fn by_descriptor(memfd: &OwnedFd) -> impl Fn(usize, usize) -> io::Result<Vec<u8>
 }
 
 /// What the host calls /proc/self is, seen from here, another directory: that of its pid.
-fn seen_from_here(pid: i32, path: PathBuf) -> PathBuf {
+fn resolve_proc_self(pid: i32, path: PathBuf) -> PathBuf {
     let of_host = path.strip_prefix("/proc/self").map(|rest| Path::new("/proc").join(pid.to_string()).join(rest));
     of_host.unwrap_or(path)
 }

@@ -57,10 +57,10 @@ impl Listener {
         let socket = match rustix::net::accept_with(&self.socket, flags) {
             Ok(socket) => socket,
             Err(Errno::INTR | Errno::CONNABORTED) => return Accepted::Refused,
-            Err(Errno::AGAIN) => return Accepted::Nobody,
+            Err(Errno::AGAIN) => return Accepted::NoneWaiting,
             Err(errno) => {
                 log::error!("cannot accept a connection: {errno}");
-                return Accepted::Nobody;
+                return Accepted::NoneWaiting;
             }
         };
         let Ok(peer) = raw::peer_credentials(socket.as_raw_fd()) else { return Accepted::Refused };
@@ -93,7 +93,7 @@ impl Listener {
 pub(super) enum Accepted {
     Peer(OwnedFd, Process),
     Refused,
-    Nobody,
+    NoneWaiting,
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

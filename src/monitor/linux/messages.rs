@@ -37,13 +37,13 @@ pub(super) enum Message {
 
 /// Why a message is not one that a host may send.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Bad {
+pub(super) enum BadMessage {
     Malformed(Malformed),
     UnknownKind(u32),
     OtherPid { claimed: i32, peer: i32 },
 }
 
-impl std::fmt::Display for Bad {
+impl std::fmt::Display for BadMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Malformed(malformed) => malformed.fmt(f),
@@ -54,15 +54,15 @@ impl std::fmt::Display for Bad {
 }
 
 /// Decides what a message from process `peer` means; `length` is its real length, see [`wire::split`].
-pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Message, Bad> {
+pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Message, BadMessage> {
     const PID: u32 = wire::KIND_USER + wire::USER_PID;
     const HELLO: u32 = wire::KIND_USER + wire::USER_HELLO;
     const GOODBYE: u32 = wire::KIND_USER + wire::USER_GOODBYE;
     const DUMP: u32 = wire::KIND_USER + wire::USER_DUMP;
     const HEARTBEAT: u32 = wire::KIND_USER + wire::USER_HEARTBEAT;
     const OUR_CRASH: u32 = wire::KIND_USER + wire::USER_CRASH;
-    let (kind, payload) = wire::split(received, length).map_err(Bad::Malformed)?;
-    let malformed = Bad::Malformed(Malformed::Payload(kind));
+    let (kind, payload) = wire::split(received, length).map_err(BadMessage::Malformed)?;
+    let malformed = BadMessage::Malformed(Malformed::Payload(kind));
     match kind {
         wire::KIND_CRASH => crash(payload, false, peer).map_or(Err(malformed), |result| result),
         wire::KIND_PING => Ok(Message::Ping),
@@ -77,14 +77,14 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Mes
             .and_then(|(flags, context)| crash(context, flags[0] & 1 != 0, peer))
             .map_or(Err(malformed), |result| result),
         PID | GOODBYE | HEARTBEAT => Err(malformed),
-        kind => Err(Bad::UnknownKind(kind)),
+        kind => Err(BadMessage::UnknownKind(kind)),
     }
 }
 
-fn crash(payload: &[u8], ends_by_default: bool, peer: i32) -> Option<Result<Message, Bad>> {
+fn crash(payload: &[u8], ends_by_default: bool, peer: i32) -> Option<Result<Message, BadMessage>> {
     let context = CrashContext::from_bytes(payload)?;
     if context.pid != peer {
-        return Some(Err(Bad::OtherPid { claimed: context.pid, peer }));
+        return Some(Err(BadMessage::OtherPid { claimed: context.pid, peer }));
     }
     Some(Ok(Message::Crash(Box::new(Crash { context, ends_by_default }))))
 }

@@ -27,13 +27,13 @@ impl Process {
     /// The process that has connected `socket`, whose id the socket's peer credentials say is `pid`.
     pub(super) fn of_peer(socket: BorrowedFd<'_>, pid: i32) -> Self {
         match process::peer_pidfd(socket) {
-            Ok(pidfd) => Self::proven(pid, pidfd),
+            Ok(pidfd) => Self::by_pidfd(pid, pidfd),
             Err(_) => Self::by_id(pid),
         }
     }
 
     /// The kernel says that the pidfd is the process's.
-    fn proven(pid: i32, pidfd: OwnedFd) -> Self {
+    fn by_pidfd(pid: i32, pidfd: OwnedFd) -> Self {
         let unique = process::unique_id(&pidfd);
         // Not needed where there is a better mark; and true if the id still was the process's own afterwards.
         let started = if unique.is_none() { start_time(pid) } else { None };
@@ -51,12 +51,12 @@ impl Process {
     }
 
     /// Whether both are one process.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
         self.pid == other.pid && self.unique == other.unique && self.started == other.started
     }
 
     /// Whether the process is gone and another one has its id by now. Then nothing that the id gives is to be believed.
-    pub(super) fn id_is_anothers(&self) -> bool {
+    pub(super) fn id_is_reused(&self) -> bool {
         let has_its_id = self.pidfd.as_deref().is_some_and(process::has_its_id);
         !has_its_id && start_time(self.pid).is_some_and(|now| self.started != Some(now))
     }
@@ -64,7 +64,7 @@ impl Process {
     /// What /proc says of the process, whose thread `tid` is there; nothing where its id is another's.
     pub(super) fn info(&self, tid: i32) -> HostInfo {
         let info = ProcessInfo::read(self.pid, tid);
-        if self.id_is_anothers() {
+        if self.id_is_reused() {
             return HostInfo::default();
         }
         let started = info.started();
@@ -73,7 +73,7 @@ impl Process {
 
     /// What the process has put into its page.
     pub(super) fn entries(&self) -> Entries {
-        self.page.entries(self.pid, self.id_is_anothers())
+        self.page.entries(self.pid, self.id_is_reused())
     }
 
     /// What the process promises, and the stamp of its last sign of life; None for no promise.
@@ -93,7 +93,7 @@ impl Process {
 
     /// Whether the process is about to end: it closes its files shortly before that.
     pub(super) fn is_ending(&self) -> bool {
-        self.pidfd.is_some() && (process_info::is_exiting(self.pid) || self.id_is_anothers())
+        self.pidfd.is_some() && (process_info::is_exiting(self.pid) || self.id_is_reused())
     }
 
     /// How it has ended: its wait status, where the kernel tells.
@@ -136,24 +136,24 @@ pub(super) mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let pid = std::process::id() as i32;
         let [first, second] = [&ours, &theirs].map(|socket| Process::of_peer(socket.as_fd(), pid));
-        assert!(first.is(&second));
+        assert!(first.is_same_as(&second));
         let before_6_5 = Process::by_id(pid);
-        assert!(before_6_5.is(&Process::by_id(pid)));
+        assert!(before_6_5.is_same_as(&Process::by_id(pid)));
         let before_5_3 = Process { pidfd: None, ..before_6_5.clone() };
         for process in [first, before_6_5, before_5_3] {
-            assert!(!process.id_is_anothers() && process.info(pid).executable.is_some());
+            assert!(!process.id_is_reused() && process.info(pid).executable.is_some());
         }
     }
 
     #[test]
-    fn of_an_id_that_is_used_again_nothing_is_told() {
+    fn of_a_reused_id_nothing_is_told() {
         let (socket, _other) = UnixStream::pair().unwrap();
         let gone = with_our_id();
         let pid = gone.pid;
-        assert!(!gone.is(&Process::of_peer(socket.as_fd(), pid)));
-        assert!(gone.id_is_anothers());
+        assert!(!gone.is_same_as(&Process::of_peer(socket.as_fd(), pid)));
+        assert!(gone.id_is_reused());
         assert!(gone.info(pid).executable.is_none() && gone.is_ending());
         let before_5_3 = Process { pidfd: None, ..gone };
-        assert!(before_5_3.id_is_anothers());
+        assert!(before_5_3.id_is_reused());
     }
 }

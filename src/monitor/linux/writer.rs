@@ -168,7 +168,7 @@ fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
     let DumpJob { job, entries, system, tid, cause } = *of;
     let Description { dump_dir, contents, .. } = &job.description;
     let pid = job.pid;
-    let is_true = || match job.process.id_is_anothers() {
+    let is_true = || match job.process.id_is_reused() {
         true => Err(format!("process {pid} has ended, and its id is another process's by now")),
         false => Ok(()),
     };

@@ -27,7 +27,7 @@ use minidump_writer::minidump_format::MDStreamType;
 
 use crate::monitor::host_data;
 use crate::page::read::Entries;
-use crate::settings::Contents;
+use crate::settings::DumpContents;
 use maps::Maps;
 pub(super) use process::StoppedProcess;
 pub(super) use system_info::SystemInfo;
@@ -47,7 +47,7 @@ pub(super) struct DumpRequest<'a> {
     /// None for a process that has not crashed: then its thread is where it is.
     pub context: Option<&'a CrashContext>,
     pub entries: &'a Entries,
-    pub contents: Contents,
+    pub contents: DumpContents,
     pub system: &'a SystemInfo,
 }
 

@@ -44,10 +44,10 @@ fn start(settings: &Settings) -> Result<()> {
     // Its name comes first, which Command gives by itself.
     command.args(&monitor_program::command_line(settings, READY_FD)[1..]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    of_its_own(&mut command);
+    detach(&mut command);
     let mut monitor = command.spawn().map_err(|error| failed(format!("cannot be started: {error}")))?;
-    match first_words(&mut monitor, settings) {
-        Ok(words) => monitor_program::check_ready(&program, &words),
+    match read_ready_message(&mut monitor, settings) {
+        Ok(message) => monitor_program::check_ready(&program, &message),
         Err(RecvTimeoutError::Timeout) => {
             // It may have ended by itself meanwhile.
             let _ = monitor.kill();
@@ -58,20 +58,20 @@ fn start(settings: &Settings) -> Result<()> {
 }
 
 /// What it says at its standard output, within the deadline.
-fn first_words(monitor: &mut Child, settings: &Settings) -> std::result::Result<Vec<u8>, RecvTimeoutError> {
+fn read_ready_message(monitor: &mut Child, settings: &Settings) -> std::result::Result<Vec<u8>, RecvTimeoutError> {
     let stdout = monitor.stdout.take();
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let mut words = [0; wire::READY_MAX];
+        let mut message = [0; wire::READY_MAX];
         let read = |mut stdout: ChildStdout| loop {
-            match stdout.read(&mut words) {
+            match stdout.read(&mut message) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 done => return done,
             }
         };
         if let Some(Ok(length)) = stdout.map(read) {
             // Who has waited too long does not listen any more.
-            let _ = sender.send(words[..length].to_vec());
+            let _ = sender.send(message[..length].to_vec());
         }
     });
     receiver.recv_timeout(settings.deadline)
@@ -80,14 +80,14 @@ fn first_words(monitor: &mut Child, settings: &Settings) -> std::result::Result<
 /// What a terminal sends to the host's processes is not for the monitor, nor are the host's descriptors, which it may
 /// outlive.
 #[cfg(unix)]
-fn of_its_own(command: &mut Command) {
+fn detach(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
     crate::sys::descriptors::inherit_none(command);
 }
 
 /// What a console sends to the host's processes is not for the monitor.
 #[cfg(windows)]
-fn of_its_own(command: &mut Command) {
+fn detach(command: &mut Command) {
     const DETACHED_PROCESS: u32 = 0x8;
     const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
     std::os::windows::process::CommandExt::creation_flags(command, DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP);

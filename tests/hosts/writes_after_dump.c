@@ -11,7 +11,7 @@ static void put(int fd, const char *words) {
         _exit(4);
 }
 
-static void last_words(int signal) {
+static void writes_after_dump(int signal) {
     (void)signal;
     put(in_memory, "in memory\n");
     put(on_disk, "after\n");
@@ -28,7 +28,7 @@ static void attach(const char *directory, const char *name) {
 int main(int argc, char **argv) {
     if (argc < 4)
         return 2;
-    struct sigaction action = {.sa_handler = last_words, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = writes_after_dump, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGSEGV, &action, NULL);
     check(cm_install(argv[1], NULL));
 

@@ -15,7 +15,7 @@ use minidumper::Client;
 use super::{not_installed, refuse_other};
 use crate::config::{Config, Settings, Strategy};
 use crate::error::{Error, Result, StaticError};
-use crate::settings::Contents;
+use crate::settings::DumpContents;
 use crate::status::{CM_ERR_HANDLER, CM_ERR_UNSUPPORTED};
 
 static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
@@ -75,7 +75,7 @@ fn check_supported(settings: &Settings) -> Result<()> {
     if settings.strategy != Strategy::ReportFirst {
         return Err(unsupported("CM_STRATEGY_PREVIOUS_FIRST"));
     }
-    if settings.contents != Contents::default() {
+    if settings.contents != DumpContents::default() {
         return Err(unsupported("choosing what is in a dump"));
     }
     if settings.crash_callback.is_some() {

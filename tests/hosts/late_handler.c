@@ -1,4 +1,4 @@
-/* A host that sets a SIGSEGV handler of its own when it is told. Usage: latecomer DUMP_DIR - HANDLER STEP..., see crash.h
+/* A host that sets a SIGSEGV handler of its own when it is told. Usage: late_handler DUMP_DIR - HANDLER STEP..., see crash.h
  * HANDLER is what its handler does when it has said so: exits, chains (to the handler that it has replaced), raises (the
  * signal again, for the handler that it has replaced and puts back, as Python's faulthandler does) or jumps (back).
  */

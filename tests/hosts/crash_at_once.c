@@ -1,4 +1,4 @@
-/* A host whose threads crash at the same instant. Usage: together DUMP_DIR - KIND THREADS, see crash.h
+/* A host whose threads crash at the same instant. Usage: crash_at_once DUMP_DIR - KIND THREADS, see crash.h
  * KIND is crash; or recover: then a handler that was there before us makes each thread go on; or recover-below: then
  * another one, set after cm_install, passes on to ours, too.
  */

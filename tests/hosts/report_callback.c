@@ -1,6 +1,6 @@
 /* A C host that is its own monitor, and whose dump callback goes beyond what a callback should do. What that is, the
  * application's name says. Everything that the callback leaves behind ends once there is a file `enough` beside the dumps, or
- * after a minute. Usage: after_dump DUMP_DIR KIND
+ * after a minute. Usage: report_callback DUMP_DIR KIND
  */
 #include "crash.h"
 
