@@ -14,7 +14,7 @@ use crate::settings::{
 pub(crate) use crate::settings::{Settings, Strategy};
 use crate::status::CM_ERR_INVALID_ARGUMENT;
 
-/// A host's wishes as given, each checked on its own when set.
+/// A host's settings as given, each checked when it is set.
 #[derive(Debug, Clone)]
 pub struct Config {
     dump_dir: PathBuf,
@@ -106,7 +106,7 @@ impl Config {
         Ok(())
     }
 
-    /// Who looks at a fault first, by its number in the C API: 0, we do; 1, the handler before us does.
+    /// Which handler gets a fault first, by its number in the C API: 0, ours; 1, the previous one.
     pub fn set_strategy(&mut self, number: i32) -> Result<()> {
         self.strategy = match number {
             0 => Strategy::ReportFirst,
@@ -135,7 +135,7 @@ impl Config {
         self.crash_callback = callback;
     }
 
-    /// The settings that an installation goes by: absolute paths, defaults filled in.
+    /// The settings of an installation: absolute paths, defaults filled in.
     pub(crate) fn resolve(&self) -> Result<Settings> {
         let dump_dir = absolute("dump_dir", &self.dump_dir)?;
         let socket_path = match &self.socket_path {

@@ -22,7 +22,7 @@ impl CrashCallback {
         Self { function, user_data: user_data.addr() }
     }
 
-    /// Whether the host wants no report of this crash. May be called by a signal handler.
+    /// Calls the function; true where the host wants no report of this crash. May be called by a signal handler.
     ///
     /// # Safety
     /// The pointers are the kernel's for this signal.

@@ -33,7 +33,7 @@ impl Error {
     }
 }
 
-/// An error whose text is known beforehand: making one needs no memory, so a signal handler may.
+/// An error with a constant text. It needs no memory, so a signal handler may make one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StaticError {
     pub status: cm_status,

@@ -1,28 +1,30 @@
 //! crash-monitor: a two-process minidump pipeline with a C ABI.
 //!
-//! A crash can corrupt the heap and the stacks of its process, so nothing is written from inside it: another process,
-//! the monitor, reads the stopped host and writes the dump.
+//! A crash can corrupt the heap and the stacks of its process, so the process does not write its own dump: another process,
+//! the monitor, reads the stopped host and writes it. docs/design.md explains the design in full.
 //!
 //! ```text
 //!  host process (may crash)                       monitor process (healthy)
 //!  ffi ─▶ install                                 ffi / bin ─▶ monitor
-//!           finds or starts the monitor ── socket ──▶ listener, sessions, hosts
-//!           attaches the handlers                              │
-//!  signal ─▶ handler ── crash context ─────────────────────────┤
+//!           finds or starts the monitor ── hello ───▶ listener, sessions, hosts
+//!           installs the signal handlers                       │
+//!  ffi ─▶ page (shared memory) ◀─────── reads it at a crash ───┤
+//!  signal ─▶ handler ── crash context ──────────────────────▶ queue
 //!              waits, with a deadline                    writer (a forked child):
 //!              ◀───────────── ack ───────────────────────  reads the host, writes the dump
-//!              lets the signal take its course
+//!              redelivers the signal
 //! ```
 //!
 //! - [`ffi`]: the only `extern "C"` functions; their comments are the C API's manual.
-//! - [`config`]: what a host asks for, checked; `settings`: what that gives, which host, wire format and monitor share.
-//!   [`status`], [`error`]: what goes wrong, as codes and sentences.
-//! - [`install`]: the host's side in normal context. [`monitor`]: the other side. They never use each other's insides.
+//! - [`config`]: what a host asks for, each setting checked. `settings`: the complete settings, which host, wire format and
+//!   monitor share. [`status`], [`error`]: errors, as codes and sentences.
+//! - [`install`]: the host's side in normal context. [`monitor`]: the other side. Neither uses the other's modules.
 //! - `handler`: everything that runs in a signal handler.
+//! - `page`: annotations, log, attached files, memory ranges and heartbeat, in memory that the host shares with its monitor.
 //! - `wire`: the messages, shared by both sides.
-//! - Windows and macOS: `install::portable` and `monitor::minidumper`, over crash-handler and minidumper alone.
-//! - `sys`: the platform; with `ffi`, `handler`, `crash_callback` and one call in `install::portable` the only place with
-//!   unsafe code.
+//! - `install::portable` and `monitor::minidumper`: Windows and macOS, by crash-handler and minidumper alone.
+//! - `sys`: the platform. Unsafe code is here, in `ffi`, `handler`, `page`, `crash_callback` and one call in
+//!   `install::portable`, and nowhere else.
 
 mod config;
 mod crash_callback;

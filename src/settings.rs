@@ -1,4 +1,4 @@
-//! What an installation goes by, and the limits of each setting. Host, monitor and wire format share it, so it imports none
+//! The settings of an installation, and the limits of each. Host, monitor and wire format share this file, so it imports none
 //! of them.
 
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use crate::status::CM_ERR_SOCKET;
 
 /// Longest socket path the kernel takes: `sun_path` is 108 bytes with its NUL (unix(7)), 104 on macOS (sys/un.h).
 pub(crate) const SOCKET_PATH_MAX: usize = if cfg!(target_os = "macos") { 103 } else { 107 };
-/// Longest path in bytes that we freeze for the handler: `PATH_MAX` is 4096 with its NUL (linux/limits.h).
+/// Longest path in bytes: `PATH_MAX` is 4096 with its NUL (linux/limits.h).
 pub(crate) const PATH_BYTES_MAX: usize = 4095;
 /// Longest application name in bytes; it becomes part of a file name, whose limit is 255 (linux/limits.h).
 pub(crate) const APP_NAME_MAX: usize = 64;
-/// The name of a host that says none.
+/// The application name of a host that gives none.
 pub(crate) const APP_NAME_DEFAULT: &str = "app";
 /// How long a crashing host waits for its dump, all steps together, unless it asks otherwise.
 pub(crate) const DEADLINE_DEFAULT: Duration = Duration::from_secs(10);
@@ -29,25 +29,25 @@ pub(crate) const LOG_BYTES_MAX: u32 = 1024 * 1024;
 /// Name of the socket inside the dump directory where the host names none.
 pub(crate) const DEFAULT_SOCKET_NAME: &str = "monitor.sock";
 
-/// Who looks at a fault first.
+/// Which handler gets a fault first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Strategy {
-    /// We do; then the handlers before us.
+    /// Ours; then the previous handlers.
     ReportFirst,
-    /// The handler before us does; a fault that it has not dealt with is reported.
+    /// The previous handler; a fault that it does not handle is reported.
     PreviousFirst,
 }
 
-/// What a host wants in its dumps, or not.
+/// What a host wants in its dumps beyond the default, or left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct DumpContents {
     /// The environment.
     pub environment: bool,
-    /// Stacks with everything overwritten that points into no code and no stack.
+    /// Stacks in which every word is overwritten that is neither a small number nor a pointer into code or the same stack.
     pub sanitized_stacks: bool,
 }
 
-/// A host's wishes, complete: what two calls of `cm_install` are compared by.
+/// A host's settings, defaults filled in. A second `cm_install` is compared with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub dump_dir: PathBuf,

@@ -2,9 +2,10 @@
 //!
 //! Transport: `SOCK_SEQPACKET`, so one send is one message. Frame: minidumper 0.11's header, two native-endian `u32`
 //! (kind, payload size), then the payload. Kinds 0 to 3 are minidumper's own; 4 + n is its user message n, of which
-//! we use n = 0 (the host's pid, which any minidumper client may send) and the ones below.
+//! we use n = 0 (the host's pid, which any minidumper client may send) and the ones below. docs/design.md describes each
+//! message byte by byte.
 //!
-//! Signal safety: [`header`] and [`split`] may be called by a signal handler; the rest is for normal context.
+//! Signal safety: [`header`], [`crash_header`] and [`split`] may be called by a signal handler; the rest is for normal context.
 
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))] // Elsewhere minidumper frames the messages.
 
@@ -23,7 +24,7 @@ pub(crate) const HEADER_LEN: usize = 8;
 
 /// Payload: a `crash_context::CrashContext`, whole, in the sender's memory layout.
 pub(crate) const KIND_CRASH: u32 = 0;
-/// Answer to a crash: its dump is visible, or never will be.
+/// Answer to a crash: its dump is in the directory, or there will be none.
 pub(crate) const KIND_CRASH_ACK: u32 = 1;
 /// Asks for a pong.
 pub(crate) const KIND_PING: u32 = 2;
@@ -39,7 +40,7 @@ pub(crate) const USER_PID: u32 = 0;
 pub(crate) const USER_HELLO: u32 = 1;
 /// User message 2, monitor to host: two native `u32`, the monitor's protocol version and a [`Verdict`].
 pub(crate) const USER_WELCOME: u32 = 2;
-/// User message 3, empty: the host disarms itself; its end is not a crash.
+/// User message 3, empty: the host disarms itself or exits in order, so its end needs no record.
 pub(crate) const USER_GOODBYE: u32 = 3;
 
 /// User message 4: asks for a dump of the living host. A native `u32`, the thread to blame, then the reason as a string.
@@ -47,13 +48,13 @@ pub(crate) const USER_GOODBYE: u32 = 3;
 pub(crate) const USER_DUMP: u32 = 4;
 /// User message 5, monitor to host: a native `u32`, 0 for success, then the dump's path or the error as a string.
 pub(crate) const USER_DUMPED: u32 = 5;
-/// User message 6, empty: the host's promise of signs of life in its page has changed.
+/// User message 6, empty: the host has changed the heartbeat timeout in its page.
 pub(crate) const USER_HEARTBEAT: u32 = 6;
-/// User message 7: a crash, as [`crash_prefix`] and the bytes of a `CrashContext`. Answered with [`KIND_CRASH_ACK`].
+/// User message 7: a crash, as [`CRASH_PREFIX`] bytes and those of a `CrashContext`. Answered with [`KIND_CRASH_ACK`].
 pub(crate) const USER_CRASH: u32 = 7;
 
-/// What stands before the crash context in [`USER_CRASH`]: a native `u32`, 1 where nothing but the kernel's default action
-/// comes after the report and else 0, and four bytes that are zero.
+/// Length of what stands before the crash context in [`USER_CRASH`]: a native `u32`, 1 where only the kernel's default action
+/// follows the report and else 0, and four bytes of zero.
 pub(crate) const CRASH_PREFIX: usize = 8;
 
 /// A frame's header as bytes.
@@ -116,8 +117,8 @@ pub(crate) fn split(received: &[u8], length: usize) -> Result<(u32, &[u8]), Malf
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello<'a> {
     pub version: u32,
-    /// The host's process id. Our monitor goes by the peer credentials; minidumper's server tells nobody whose message it
-    /// has received.
+    /// The host's process id. Our monitor uses the peer credentials instead; minidumper's server does not say whose message
+    /// it has received.
     pub pid: u32,
     /// Absolute.
     pub dump_dir: &'a Path,
@@ -127,7 +128,7 @@ pub(crate) struct Hello<'a> {
     pub keep_files: u32,
     pub keep_bytes: u64,
     pub contents: DumpContents,
-    /// How long the host lets itself be stopped, in milliseconds.
+    /// How long a crashing host waits, in milliseconds; a writer may stop it no longer.
     pub deadline_ms: u32,
     /// Where the host's page lies in its memory; 0 for none.
     pub page: u64,
@@ -137,13 +138,13 @@ fn dump_contents_to_number(contents: DumpContents) -> u32 {
     u32::from(contents.environment) | u32::from(contents.sanitized_stacks) << 1
 }
 
-/// None for wishes that are not known.
+/// None for bits that are not known.
 fn dump_contents_from_number(number: u32) -> Option<DumpContents> {
     (number < 4).then_some(DumpContents { environment: number & 1 != 0, sanitized_stacks: number & 2 != 0 })
 }
 
 /// The payload of [`USER_HELLO`]: version, files to keep, contents, deadline, bytes to keep, page, then the strings. The pid
-/// comes last: a child that the host forks sends the rest as it is.
+/// comes last, so that the handler of a forked child can send the frozen rest with a pid of its own.
 pub(crate) fn hello(hello: &Hello<'_>) -> Vec<u8> {
     let numbers = Payload::default().number(hello.version).number(hello.keep_files);
     let numbers = numbers.number(dump_contents_to_number(hello.contents)).number(hello.deadline_ms);
@@ -259,8 +260,8 @@ pub(crate) fn parse_welcome(payload: &[u8]) -> Option<(u32, Verdict)> {
 /// The longest message on the ready pipe.
 pub(crate) const READY_MAX: usize = 1024;
 
-/// What a started monitor writes to its ready pipe: one byte 0 once somebody listens at the socket, or the reason why
-/// it ends instead.
+/// What a started monitor writes to its ready pipe: one byte 0 once it, or another monitor, listens at the socket; or the
+/// reason why it ends instead.
 pub(crate) fn ready(outcome: Result<(), &str>) -> Vec<u8> {
     match outcome {
         Ok(()) => vec![0],

@@ -1,15 +1,17 @@
-//! Which of the threads that crash is the one that reports, and the others' waiting for it. Everything here but
-//! [`forget_reported`] may be called by a signal handler.
+//! Which of several crashing threads reports; the others wait for it.
+//!
+//! Signal safety: [`claim`], [`reported`] and [`wait_for_report`] may be called by a signal handler; [`forget_reported`] and
+//! [`finish`] are for normal context.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::decision::Claim;
 use crate::sys::raw::{self, Deadline};
 
-/// Who reports: pid in the upper half, thread id in the lower; 0 for nobody. With the pid, because a forked child
-/// inherits the value and a vforked one shares the memory it is in.
+/// The reporting thread: its pid in the upper half, its thread id in the lower; 0 for none. The pid is there because a
+/// forked child inherits this value, and a vforked child shares the memory that it lies in.
 static REPORTER: AtomicU64 = AtomicU64::new(0);
-/// The process whose report is done; others of its threads wait on this word.
+/// The pid of the process whose report is done. Its other crashing threads wait on this word (futex(2)).
 static REPORTED: AtomicU32 = AtomicU32::new(0);
 
 /// Whether a thread of this process is reporting. Not for signal handlers.
@@ -18,8 +20,8 @@ fn is_in_progress() -> bool {
     (REPORTER.load(Ordering::SeqCst) >> 32) as u32 == pid && REPORTED.load(Ordering::SeqCst) != pid
 }
 
-/// Forgets who has reported, so that a host that has survived its crash can report another one. A report in progress stays:
-/// its thread goes on to end the process. Not for signal handlers.
+/// Takes back a claim whose report is done, so that a host that has survived its crash can report another one. A report in
+/// progress stays: its thread goes on to end the process. Not for signal handlers.
 pub(super) fn forget_reported() {
     if !is_in_progress() {
         REPORTER.store(0, Ordering::SeqCst);
@@ -27,7 +29,7 @@ pub(super) fn forget_reported() {
     }
 }
 
-/// Waits for a report in progress: its thread uses the connection that the caller is about to close. Not for signal
+/// Waits for a report in progress, because the caller is about to close the connection that its thread uses. Not for signal
 /// handlers.
 pub(super) fn finish(deadline: Deadline) {
     if is_in_progress() {
@@ -35,7 +37,7 @@ pub(super) fn finish(deadline: Deadline) {
     }
 }
 
-/// Makes this thread the one that reports, where nobody is yet.
+/// Makes this thread the reporting one, unless there is one already.
 pub(super) fn claim() -> Claim {
     let pid = raw::getpid();
     let me = (pid as u64) << 32 | raw::gettid() as u64;

@@ -1,8 +1,8 @@
 //! The crash context: crash-handler's type, filled from what the kernel gives a handler. Everything here may be called by a
 //! signal handler.
 //!
-//! The type is named through minidump-writer, which re-exports it: naming it through crash-handler would link that one's
-//! pthread_create, too.
+//! The type comes through minidump-writer, which re-exports it: using it through crash-handler would link crash-handler's
+//! replacement of pthread_create as well.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
@@ -14,7 +14,7 @@ use super::decision::Origin;
 use super::event::Event;
 use crate::sys::raw;
 
-/// Not on the handler's stack, which may be a small one of the host's.
+/// Static, because the handler may run on a small alternate stack of the host's.
 struct Buffer(UnsafeCell<MaybeUninit<CrashContext>>);
 
 // SAFETY: only the one thread that has claimed the report uses it.
@@ -24,7 +24,7 @@ static BUFFER: Buffer = Buffer(UnsafeCell::new(MaybeUninit::zeroed()));
 
 /// Describes a signal. For the one thread that has claimed the report.
 ///
-/// Every byte is defined, that of padding too: the monitor is sent all of them.
+/// Every byte is initialized, padding included, because all of them are sent to the monitor.
 pub(super) fn describe(event: &Event) -> &'static [u8] {
     let buffer = BUFFER.0.get().cast::<CrashContext>();
     // SAFETY: the claim lets one thread at a time come here. All-zero bytes are a valid crash context, and the members are
@@ -61,16 +61,16 @@ unsafe fn copy_ucontext(context: &mut CrashContext, event: &Event) {
     }
 }
 
-/// As above.
+/// Copies the registers and the floating-point state.
 ///
 /// # Safety
-/// As above.
+/// The event is the kernel's.
 #[cfg(target_arch = "aarch64")]
 unsafe fn copy_ucontext(context: &mut CrashContext, event: &Event) {
     const FPSIMD_MAGIC: u32 = 0x4650_8001;
     // SAFETY: the kernel's structure is as long as libc's here (arch/arm64/include/uapi/asm/ucontext.h).
     unsafe { ptr::copy_nonoverlapping(event.context.cast(), &raw mut context.context, 1) };
-    // The reserved part begins with the floating-point record (sigcontext.h); a marker tells.
+    // The reserved part begins with the floating-point record, which a magic number marks (sigcontext.h).
     let reserved = &raw const context.context.uc_mcontext.__reserved;
     let floats = &raw mut context.float_state;
     // SAFETY: the reserved part is larger than the record and aligned for it; the two do not overlap.

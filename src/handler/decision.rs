@@ -1,22 +1,23 @@
-//! The handler's decisions as tables: whose business a signal is, what a crashing thread does, and how it ends.
+//! The handler's decisions as tables: who gets a signal, what a crashing thread does, and how the signal ends.
+//! docs/design.md has the same tables.
 //!
-//! Functions of their arguments alone, which any code may call, a signal handler too. What the kernel does with a signal is
-//! in signal(7), sigaction(2) and pid_namespaces(7).
+//! Pure functions, which a signal handler may call. signal(7), sigaction(2) and pid_namespaces(7) say what the kernel does
+//! with a signal.
 
 /// Whether the library reports crashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Armed,
-    /// It was uninstalled, and a handler that was set over ours still calls it.
+    /// It was uninstalled, and a handler that was installed after ours still calls ours.
     Disarmed,
 }
 
 /// Where a signal comes from (`si_code`, sigaction(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The kernel has raised it for what the thread did: a code above 0. It cannot be ignored.
+    /// The kernel has raised it for something that the thread did: the code is above 0. It cannot be ignored.
     Raised,
-    /// Somebody has sent it: kill(2), raise(3), abort(3).
+    /// A process has sent it, by kill(2), raise(3) or abort(3): the code is 0 or below.
     Sent,
 }
 
@@ -28,35 +29,35 @@ pub(super) enum Disposition {
     Handler,
 }
 
-/// Whether the handler that was there before us looks at a signal before us.
+/// Whether the previous handler gets a signal before ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PreviousFirst {
-    /// It does not: there is none, or the signal is no fault of a runtime's.
+    /// It does not: there is none, or the signal is not a fault that a runtime may handle.
     No,
     /// It is to be called.
     Yes,
-    /// It is looking at it right now, and has passed it on to ours.
+    /// Ours has called it for this signal, and it has passed the signal back to ours.
     PassedBack,
 }
 
 /// Who gets a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// Nobody: the host goes on.
+    /// Nobody: the kernel would have dropped the signal, and the host continues.
     Nobody,
-    /// The handler before us, which may deal with it or leave it to us.
+    /// The previous handler, which may handle it or leave it to ours.
     PreviousHandler,
-    /// Us: it is a crash.
+    /// Ours: it is a crash.
     Us,
-    /// Whoever would have it without us: see [`course`].
+    /// The disposition that it would meet without ours: see [`course`].
     PassedOn,
-    /// The handler that the previous one had replaced, where there is one; the previous one goes on after it.
+    /// The handler that the previous one had replaced, where there is one. Then the previous one continues.
     NextInChain,
 }
 
-/// Whose business a signal is. `previous` is the disposition before us; `spared` says that the process is the first of its
-/// pid name space, to which the kernel gives no sent signal without a handler, and that the signal is not SIGABRT, after
-/// which abort(3) ends it all the same.
+/// Who gets a signal. `previous` is the disposition before ours. `spared` says that the process is the first of its pid name
+/// space, to which the kernel delivers sent signals only where there is a handler (pid_namespaces(7)), and that the signal
+/// is not SIGABRT, after which abort(3) ends the process in another way.
 pub(super) fn owner(
     state: State,
     origin: Origin,
@@ -74,16 +75,16 @@ pub(super) fn owner(
     }
 }
 
-/// Who reports, as a crashing thread finds it.
+/// What a crashing thread finds when it claims the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Claim {
     /// This thread does.
     First,
     /// Another thread of this process is reporting or has reported.
     OtherThread,
-    /// This thread has reported already, and the signal has come again or is passed on to ours once more.
+    /// This thread has reported already: the signal was redelivered, or another handler has passed it to ours again.
     Again,
-    /// A process that shares our memory, or from whose memory ours was copied amid its report, is reporting.
+    /// Another process is reporting: one that shares our memory (vfork(2)), or one that was forked during its report.
     OtherProcess,
 }
 
@@ -93,9 +94,9 @@ pub(super) enum Part {
     Report,
     /// Waits until the other thread's report is done.
     Wait,
-    /// Has the signal take its course.
+    /// Passes the signal on: see [`course`].
     PassOn,
-    /// Ends by the default action, without a dump: the claim's owner may never come back.
+    /// Ends by the default action and without a dump, because the claim's owner may never finish.
     End,
 }
 
@@ -109,14 +110,14 @@ pub(super) fn part(claim: Claim) -> Part {
     }
 }
 
-/// What becomes of a signal once it is passed on.
+/// What happens to a signal that is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Course {
     /// The handler is called.
     CallHandler,
     /// The kernel ends the process.
     End,
-    /// Nothing: the host goes on.
+    /// Nothing: the host continues.
     GoOn,
 }
 
@@ -129,8 +130,8 @@ pub(super) fn course(disposition: Disposition, origin: Origin) -> Course {
     }
 }
 
-/// Whether nothing but the kernel's default action comes after a report: no handler will run any more. `next` is the
-/// disposition that the signal comes again to; `kernel_calls_us` says that no other handler stands in front of ours.
+/// Whether only the kernel's default action follows a report, and no handler runs any more. `next` is the disposition that
+/// the signal is redelivered to; `kernel_calls_us` says that the kernel calls ours directly, with no other handler between.
 pub(super) fn ends_by_default(next: Disposition, origin: Origin, kernel_calls_us: bool) -> bool {
     kernel_calls_us && course(next, origin) == Course::End
 }

@@ -1,5 +1,6 @@
-//! The handler of all crash signals: asks [`super::decision`] what to do, and does it. Everything here but [`publish`],
-//! [`retire`] and [`is_left_in_chain`] may be called by a signal handler.
+//! The handler of all crash signals: it asks [`super::decision`] what to do, and does it.
+//!
+//! Signal safety: [`publish`], [`retire`] and [`is_left_in_chain`] are for normal context; a signal handler may call the rest.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,18 +20,18 @@ static ARMED: AtomicBool = AtomicBool::new(false);
 /// The signals of [`is_left_in_chain`].
 static LEFT_IN_CHAIN: AtomicU64 = AtomicU64::new(0);
 
-/// How long other crashing threads leave the process to the one that has reported: its signal says how it ends.
+/// How long other crashing threads wait after a report: the reporting thread's signal is to end the process.
 const WAIT_BEYOND_REPORT: Duration = Duration::from_secs(1);
 
-/// Makes the handler act by a new copy. Not for signal handlers.
+/// Arms the handler with a new copy of the frozen data. Not for signal handlers.
 pub(super) fn publish(sealed: Sealed) {
     claim::forget_reported();
     sealed.publish();
     ARMED.store(true, Ordering::SeqCst);
 }
 
-/// Makes the handler report nothing any more; `left_in_chain` are the signals whose handlers may still call ours. Not for
-/// signal handlers.
+/// Disarms the handler, which passes signals on from now on. `left_in_chain` are the signals for which another handler may
+/// still call ours. Not for signal handlers.
 pub(super) fn retire(left_in_chain: Mask) {
     ARMED.store(false, Ordering::SeqCst);
     LEFT_IN_CHAIN.store(left_in_chain, Ordering::SeqCst);
@@ -40,15 +41,15 @@ pub(super) fn is_armed() -> bool {
     ARMED.load(Ordering::SeqCst)
 }
 
-/// Whether a handler of this signal that was set over ours was left there by [`retire`], and may still pass on to ours. Not
-/// for signal handlers.
+/// Whether [`retire`] has left another handler of this signal in place, which may still pass it on to ours. Not for signal
+/// handlers.
 pub(super) fn is_left_in_chain(signal: i32) -> bool {
     LEFT_IN_CHAIN.load(Ordering::SeqCst) & signals::bit(signal) != 0
 }
 
-/// What the kernel calls. A thread may crash with the alignment check on or the direction flag set, of which the kernel
-/// clears only the latter (`handle_signal` in arch/x86/kernel/signal.c): compiled code expects both off, and memcpy would
-/// fault. The kernel has reset the floating-point state.
+/// What the kernel calls. A thread may crash with the alignment check or the direction flag set. Compiled code expects both
+/// clear, and memcpy would fault with the first; the kernel clears only the second (`handle_signal` in
+/// arch/x86/kernel/signal.c). It has reset the floating-point state.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 pub(super) extern "C" fn entry(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
@@ -72,7 +73,7 @@ pub(super) extern "C" fn entry(signal: i32, info: *mut libc::siginfo_t, context:
 
 extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     let event = Event { signal, info, context };
-    // Set only once there is a copy; without one it is as if we were not there.
+    // A copy is published before the handler is installed, so there always is one; without it there is nothing to report with.
     let Some(frozen) = Reader::enter() else { return redeliver::by_default(None, &event) };
     let state = if is_armed() { State::Armed } else { State::Disarmed };
     let previous = disposition_of(&frozen.handlers.previous.of(signal));
@@ -83,7 +84,7 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut c_vo
         Owner::Us => crash(&frozen, &event, frozen.handlers.previous.of(signal)),
         Owner::PreviousHandler => {
             if !previous_first::call(&frozen, &event) {
-                // It has had its turn and would be asked the same for ever.
+                // Redelivered to it, the fault would come back to ours for ever.
                 crash(&frozen, &event, Action::DEFAULT);
             }
         }
@@ -106,7 +107,7 @@ fn disposition_of(action: &Action) -> Disposition {
     }
 }
 
-/// A crash; the signal comes again to `next`.
+/// Handles a crash. `next` is the disposition that the signal is redelivered to.
 fn crash(frozen: &Frozen, event: &Event, next: Action) {
     match decision::part(claim::claim()) {
         Part::Report => report_and_redeliver(frozen, event, next),
@@ -132,20 +133,20 @@ fn report_and_redeliver(frozen: &Frozen, event: &Event, next: Action) {
         report::report(frozen, event, ends_by_default);
     }
     let given_back = give_back_dispositions(frozen, event.signal, &next);
-    // Before anything that may not come back: the next handler may leave ours by a jump.
+    // First, because the next handler may leave ours by a jump (siglongjmp(3)).
     claim::reported();
     if given_back {
         redeliver::again(event, kernel_calls_us || !event.recurs());
     } else if next.is_handler() {
-        // A sandbox keeps our handler in place. Called by it, the next one has its turn all the same.
+        // A sandbox refuses to replace our handler, so ours calls the next one.
         event.call(&next);
     } else {
         redeliver::by_default(Some(frozen), event);
     }
 }
 
-/// Gives each crash signal that is still ours back to whom it belonged to, `signal` to `next`. Somebody may have set another
-/// handler over ours since, who keeps it. False where that is refused for `signal`.
+/// Puts back the previous disposition of each crash signal that still has our handler; for `signal` that is `next`. A handler
+/// that was installed after ours stays. False where a sandbox refuses it for `signal`.
 fn give_back_dispositions(frozen: &Frozen, signal: i32, next: &Action) -> bool {
     let mut done = true;
     for each in CRASH_SIGNALS {
@@ -157,8 +158,8 @@ fn give_back_dispositions(frozen: &Frozen, signal: i32, next: &Action) -> bool {
     done
 }
 
-/// Whether our handler is the one of this signal, for the kernel or for a library between it and us. Where a sandbox refuses
-/// to tell, it is.
+/// Whether this signal still has our handler, by the view of the kernel or of an interposed library. Where a sandbox refuses
+/// to tell, it is taken to.
 fn is_ours(frozen: &Frozen, signal: i32) -> bool {
     if frozen.handlers.interposed & signals::bit(signal) != 0 {
         return signals::libc_get(signal).calls(entry);
@@ -166,7 +167,7 @@ fn is_ours(frozen: &Frozen, signal: i32) -> bool {
     signals::get(signal).map_or(true, |action| action.calls(entry))
 }
 
-/// Lets a signal take the course that it would have without us.
+/// Has a signal do what it would do without our handler.
 fn pass_on(frozen: &Frozen, event: &Event) {
     let action = frozen.handlers.next_in_chain.of(event.signal);
     match decision::course(disposition_of(&action), event.origin()) {

@@ -29,7 +29,7 @@ impl Event {
         self.context.cast()
     }
 
-    /// Whether it comes again by itself once the handler returns.
+    /// Whether the fault happens again by itself once the handler returns.
     pub(super) fn recurs(&self) -> bool {
         signals::recurs(self.signal, self.code())
     }

@@ -1,8 +1,8 @@
-//! What the handler goes by: copied once, when it is armed, into pages that are read-only from then on.
+//! The data that the handler uses: copied when it is armed, into pages that are read-only from then on.
 //!
-//! A copy is used again once no handler can be in it: handlers count themselves in and out. So two copies serve any number
-//! of installations, one in use and one free. A handler that another one leaves by a jump never counts itself out, and
-//! costs the copy that it was in; that is why there can be more than two.
+//! Handlers count themselves in and out of a copy, and a copy is written anew only while its count is 0. So two copies serve
+//! any number of installations. A handler that is left by a jump (siglongjmp(3)) never counts itself out, so its copy is
+//! never used again; that is why there can be more than two.
 
 use std::ffi::{CString, c_char};
 use std::io;
@@ -19,31 +19,31 @@ use crate::sys::sealed::{self, Pages, Placer};
 use crate::sys::signals::{Dispositions, Mask};
 use crate::sys::spawn::{Launch, Program, STACKS};
 
-/// The descriptor that only a crash uses.
+/// The host's connection to its monitor, as the handler uses it.
 #[derive(Clone, Copy)]
 pub(crate) struct CrashLink {
     pub fd: RawFd,
-    /// Tells whether the number still means our socket: a host that closes all its descriptors, as a daemon does, may
-    /// have given it to something else.
+    /// Device and inode of our socket. A host that closes all its descriptors, as a daemon does, may have reused the number
+    /// for another file.
     pub identity: FileIdentity,
 }
 
 /// What the handler is armed with.
 pub(crate) struct HandlerConfig<'a> {
-    /// The process that installed; a forked child has another one, and then the link is its parent's.
+    /// The process that installed. In a forked child it differs from getpid(2), and the link is the parent's.
     pub pid: i32,
     pub link: CrashLink,
-    /// Whether the monitor has welcomed us at install: else it is minidumper's server.
+    /// Whether the monitor answered the hello. minidumper's server does not, and knows only its own messages.
     pub welcomed: bool,
     pub monitor_pid: i32,
     /// Our effective user id: a monitor of another user is not to read this process.
     pub uid: u32,
-    /// For connecting anew: the address, and the hello message of a crash connection but for the pid, which comes last.
+    /// For a new connection: the monitor's address, and the hello message without the pid at its end.
     pub address: SocketAddress,
     pub hello: &'a [u8],
     pub strategy: Strategy,
     pub callback: Option<CrashCallback>,
-    /// All the host's waiting together.
+    /// How long the host waits in all.
     pub deadline: Duration,
     /// The monitor to start where none can be reached.
     pub monitor: Option<&'a Program>,
@@ -54,11 +54,11 @@ pub(crate) struct HandlerConfig<'a> {
 pub(super) struct Handlers {
     /// Before us.
     pub previous: Dispositions,
-    /// The same, but where a handler that was set over ours is still there and is `previous` now: what that passes on
-    /// to, through ours.
+    /// What comes after ours where another handler passes a signal on to it. The same as `previous`, unless `previous` itself
+    /// was once installed over ours and passes on to it: then what it had replaced.
     pub next_in_chain: Dispositions,
-    /// The signals for which a library between us and the kernel calls our handler, such as libjsig for a Java machine:
-    /// their dispositions are changed by libc's sigaction(2), which that library has replaced.
+    /// The signals for which another library's handler calls ours, as libjsig does for a Java machine. Their dispositions are
+    /// changed by libc's sigaction(2), which that library interposes.
     pub interposed: Mask,
 }
 
@@ -79,8 +79,8 @@ pub(super) struct Frozen {
     pub handlers: Handlers,
 }
 
-/// What the handler goes by, also after it was disarmed: a handler set over ours may still call it. Null before the first
-/// installation.
+/// The copy in use. It stays after disarming, because a handler installed over ours may still call ours. Null before the
+/// first installation.
 static CURRENT: AtomicPtr<Frozen> = AtomicPtr::new(ptr::null_mut());
 
 /// How many handlers are in a copy. The last word of the pages' writable part, right before the copy itself.
@@ -100,9 +100,9 @@ impl Reader {
                 return None;
             }
             readers(current).fetch_add(1, Ordering::SeqCst);
-            // Replaced before we were counted, it may be in the course of being written.
+            // Where it was replaced before this handler was counted, it may be about to be written anew.
             if CURRENT.load(Ordering::SeqCst) == current {
-                // SAFETY: sealed before it was published, and not opened again while somebody is counted.
+                // SAFETY: sealed before it was published, and not opened again while a handler is counted in it.
                 return Some(Self(unsafe { &*current }));
             }
             readers(current).fetch_sub(1, Ordering::SeqCst);
@@ -124,7 +124,7 @@ impl Drop for Reader {
     }
 }
 
-/// All copies' pages. Whoever arms or disarms holds them. Not for signal handlers.
+/// All copies' pages, which arming and disarming lock. Not for signal handlers.
 pub(super) type Copies = Vec<Pages>;
 
 /// A copy that is sealed and not yet published.
@@ -174,7 +174,7 @@ pub(super) fn freeze(copies: &mut Copies, config: &HandlerConfig<'_>, handlers: 
     Ok(Sealed(start))
 }
 
-/// Whether no handler is in these pages, and none can come.
+/// Whether no handler uses these pages, and none can begin to.
 fn is_free(pages: &Pages) -> bool {
     let start = pages.sealed_start().cast::<Frozen>();
     start != CURRENT.load(Ordering::SeqCst) && readers(start).load(Ordering::SeqCst) == 0

@@ -13,16 +13,16 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// The link made at install, if it still is what it was and this process is the one that made it.
+    /// The connection made at install, if its number still means our socket and this process has made it.
     pub(super) fn frozen(frozen: &Frozen, _deadline: Deadline) -> SysResult<Self> {
         let link = frozen.link;
         let ours = raw::getpid() == frozen.pid && raw::identity(link.fd)? == link.identity;
         if ours { Ok(Self { fd: link.fd }) } else { Err(Errno(libc::EBADF)) }
     }
 
-    /// A new link to the monitor that listens now.
+    /// A new connection to the monitor that listens now.
     pub(super) fn connect(frozen: &Frozen, deadline: Deadline) -> SysResult<Self> {
-        // It is broken or our parent's, and its number may be the only one to be had.
+        // It is broken or our parent's. Closed first, because at the limit of open files its number may be the only one left.
         if raw::identity(frozen.link.fd) == Ok(frozen.link.identity) {
             raw::close(frozen.link.fd);
         }
@@ -36,7 +36,7 @@ impl Link {
         Ok(Self { fd })
     }
 
-    /// A new link to a monitor started for this crash.
+    /// A new connection to a monitor that is started for this crash.
     pub(super) fn start(frozen: &Frozen, deadline: Deadline) -> SysResult<Self> {
         start_monitor(frozen.monitor.as_ref().ok_or(Errno(libc::ENOENT))?, deadline)?;
         Self::connect(frozen, deadline)
@@ -59,7 +59,7 @@ impl Link {
             match wire::split(&message, length) {
                 _ if length == 0 => return Err(Errno(libc::EPIPE)),
                 Ok((wire::KIND_CRASH_ACK, _)) => return Ok(()),
-                // A welcome, on a link made anew.
+                // The answer to the hello of a new connection.
                 _ => {}
             }
         }
@@ -68,7 +68,7 @@ impl Link {
 
 /// Starts a monitor and waits until it listens.
 fn start_monitor(program: &Launch, deadline: Deadline) -> SysResult<()> {
-    // The read end stays open: a monitor without a host lives as long as its starter waits.
+    // The read end stays open: a monitor without a host waits for one as long as its starter has the pipe open.
     let [ready, theirs] = raw::pipe()?;
     let started = program.start(theirs);
     raw::close(theirs);

@@ -1,13 +1,14 @@
 //! Everything that runs in a signal handler.
 //!
-//! `core` and `libc`'s types only: reads of what was frozen when it was armed, in pages that are read-only since, and raw
-//! system calls; no allocation, no lock, no thread-local (and so no errno), no formatting. [`arm`], [`disarm`],
-//! [`replaced_signals`] and [`add_runtime_code`] are for normal context; each file says what in it a handler may call.
+//! The handler reads what was frozen when it was armed, in pages that are read-only since, and makes raw system calls. It
+//! does not allocate, lock, format or use thread-locals, errno included. The one exception is libc's sigaction(2) where a
+//! library interposes it (see [`redeliver::set_disposition`]). The functions of this file are for normal context; each other
+//! file says which of its functions a signal handler may call.
 //!
-//! The way of a crash: `entry` puts the processor's flags right and asks `decision` whose the signal is. Where a runtime's
-//! handler looks first, `previous_first` calls it. `claim` says which thread reports; `crash_context` describes the crash,
-//! and `report` asks for a dump over a `link`. Then the dispositions that were there before us are put back, and
-//! `redeliver` has the signal come again.
+//! The steps of a crash: `entry` clears the processor flags that compiled code does not expect, and asks `decision` who gets
+//! the signal. `previous_first` calls a runtime's handler that has to see a fault before ours. `claim` decides which thread
+//! reports. `crash_context` describes the crash, and `report` requests the dump over a `link`. Then the previous dispositions
+//! are put back, and `redeliver` has the kernel deliver the signal again.
 
 #![allow(unsafe_code)] // System calls and the kernel's pointers; every block says why it is sound.
 
@@ -33,7 +34,8 @@ use crate::sys::signals::{self, CRASH_SIGNALS, Dispositions, Mask};
 use entry::entry;
 use frozen::{Copies, Handlers, Reader};
 
-/// Held by whoever arms or disarms. The installation's own lock is held around it, which keeps a fork out.
+/// Locked while the handler is armed or disarmed. The caller holds the installation's lock around it, so that no fork comes
+/// in between.
 static COPIES: Mutex<Copies> = Mutex::new(Vec::new());
 
 /// The handlers are set. Held by the installation.
@@ -64,8 +66,8 @@ impl std::fmt::Display for ArmError {
     }
 }
 
-/// Sets our handlers, or where they are set, makes them go by `config` from now on, with no moment in between at which a
-/// crash would be missed. After an error none is set. Not for signal handlers.
+/// Installs our handlers, or where they are installed, has them use `config` from now on, without a moment in between at
+/// which a crash would be missed. After an error none is installed. Not for signal handlers.
 pub(crate) fn arm(config: &HandlerConfig<'_>) -> Result<Armed, ArmError> {
     let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut handlers = handlers_before_us();
@@ -76,7 +78,7 @@ pub(crate) fn arm(config: &HandlerConfig<'_>) -> Result<Armed, ArmError> {
             return Err(ArmError::Sigaction(errno));
         }
     }
-    // Asked for: a sanitizer's sigaction says that it has done what it has not.
+    // Checked, because a sanitizer's sigaction(2) reports success where it has done nothing.
     let replaced = replaced_signals();
     if !replaced.is_empty() {
         give_back(&handlers);
@@ -118,7 +120,7 @@ fn give_back(handlers: &Handlers) {
     entry::retire(signals_where(|signal| !is_ours(signal) || chains_further(signal)));
     for signal in CRASH_SIGNALS {
         if is_ours(signal) {
-            // What cannot be put back stays ours, and passes everything on.
+            // Where that fails our handler stays, and passes every signal on.
             let _ = signals::libc_set(signal, &handlers.previous.of(signal));
         }
     }
@@ -129,8 +131,8 @@ fn signals_where(holds: impl Fn(i32) -> bool) -> Mask {
     CRASH_SIGNALS.into_iter().filter(|signal| holds(*signal)).fold(0, |mask, signal| mask | signals::bit(signal))
 }
 
-/// The dispositions before us, by libc's view: where a library keeps the host's handlers behind those of a runtime, the
-/// runtime's are not ours to put back.
+/// The dispositions before ours, by libc's view: where a library keeps the host's handlers behind those of a runtime (libjsig
+/// does), the runtime's own are not ours to put back.
 fn handlers_before_us() -> Handlers {
     let older = Reader::enter();
     let older = older.as_deref().map(|frozen| frozen.handlers);
@@ -139,7 +141,7 @@ fn handlers_before_us() -> Handlers {
         let now = current(signal);
         match older {
             Some(older) if now.calls(entry) && armed => older.previous.of(signal),
-            // Somebody has put our handler back after we had disarmed: that is as if nobody had.
+            // Other code has put our handler back after it was disarmed. What it passes signals on to counts as previous.
             Some(older) if now.calls(entry) => older.next_in_chain.of(signal),
             _ => now,
         }
@@ -151,8 +153,8 @@ fn handlers_before_us() -> Handlers {
     Handlers { previous, next_in_chain, interposed }
 }
 
-/// A disposition by libc's view, in the kernel's words where the two agree: with its restorer it can be set anew by a raw
-/// call.
+/// A disposition by libc's view, in the kernel's structure where the two agree: that holds the restorer, without which a raw
+/// rt_sigaction(2) could not put it back.
 fn current(signal: i32) -> signals::Action {
     let by_libc = signals::libc_get(signal);
     signals::get(signal).ok().filter(|by_kernel| by_kernel.handler == by_libc.handler).unwrap_or(by_libc)

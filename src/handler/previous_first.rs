@@ -1,5 +1,8 @@
-//! The handler that was there before us, a language runtime's, looks at a fault first. Everything here may be called by a
-//! signal handler.
+//! Calling the previous handler before ours reports: it is a language runtime's, which handles some faults itself. Everything
+//! here may be called by a signal handler.
+//!
+//! The previous handler may pass the signal on to the handler that it knows, which can be ours. To recognize that, the
+//! signal's `uc_link` is marked while the previous handler runs.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -10,11 +13,11 @@ use super::frozen::Frozen;
 use super::runtime_code;
 use crate::config::Strategy;
 
-/// Nobody reads these: their addresses mark a signal's context.
+/// Only their addresses are used, as marks in a signal's context.
 static MARKS: [u8; 2] = [0; 2];
 
-/// Whether the handler before us is to look at this signal before us: at a fault in code that a runtime gave us, and with
-/// [`Strategy::PreviousFirst`] at any.
+/// Whether the previous handler gets this signal first: a fault in code that `cm_add_runtime_code` has named, and with
+/// [`Strategy::PreviousFirst`] any fault.
 pub(super) fn applies(frozen: &Frozen, event: &Event) -> PreviousFirst {
     let fault = event.origin() == Origin::Raised && matches!(event.signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE);
     let has_previous = frozen.handlers.previous.of(event.signal).is_handler();
@@ -26,8 +29,8 @@ pub(super) fn applies(frozen: &Frozen, event: &Event) -> PreviousFirst {
     if marked { PreviousFirst::PassedBack } else { PreviousFirst::Yes }
 }
 
-/// Calls the handler before us. True where it has dealt with the fault: where the thread goes on elsewhere, or the fault was
-/// the runtime's and it has not passed it back to us.
+/// Calls the previous handler. True where it has handled the fault: the thread continues at another place, or the fault was
+/// in the runtime's code and the handler has not passed it back to ours.
 pub(super) fn call(frozen: &Frozen, event: &Event) -> bool {
     // SAFETY: the kernel's context for this signal.
     let mark = unsafe { &raw mut (*event.ucontext()).uc_link };
@@ -40,7 +43,7 @@ pub(super) fn call(frozen: &Frozen, event: &Event) -> bool {
     Position::of(event.context) != before || (was_in_runtime && !was_passed_back)
 }
 
-/// The handler before us was set over ours once, and has passed the signal on to what was there before it: to us.
+/// Notes that the previous handler, which was once installed over ours, has passed the signal back to ours.
 pub(super) fn note_passed_back(event: &Event) {
     // SAFETY: the kernel's context for this signal.
     unsafe { (*event.ucontext()).uc_link = passed_back_mark() };
@@ -50,18 +53,18 @@ fn in_runtime(event: &Event) -> bool {
     runtime_code::contains(Position::of(event.context).instruction)
 }
 
-/// In a signal context, which has no successor: the handler before us is looking at it. The kernel sets this member to
-/// null and never reads it (rt_sigreturn(2)).
+/// The mark of a signal for which the previous handler was called. The kernel sets `uc_link` to null and never reads it
+/// (rt_sigreturn(2)).
 fn called_mark() -> *mut libc::ucontext_t {
     (&raw const MARKS[0]).cast_mut().cast()
 }
 
-/// As [`called_mark`], and it has passed the signal back to us.
+/// The mark of a signal that the previous handler has passed back to ours.
 fn passed_back_mark() -> *mut libc::ucontext_t {
     (&raw const MARKS[1]).cast_mut().cast()
 }
 
-/// Where a thread goes on when its handler returns.
+/// Where a thread continues when the handler returns.
 #[derive(PartialEq, Eq)]
 struct Position {
     instruction: usize,

@@ -1,8 +1,9 @@
-//! Has a signal come again, or ends the process where it cannot. Everything here may be called by a signal handler.
+//! Has the kernel deliver a signal again, or ends the process where that is refused. Everything here may be called by a signal
+//! handler.
 //!
-//! A sandbox may refuse each of the calls. Then the next way is taken: the signal with its siginfo (rt_tgsigqueueinfo), the
-//! signal alone (tgkill), the signal to the process (kill), a fault of our own, and at last exit status 128 + the signal, as
-//! a shell shows the signal's end.
+//! A sandbox may refuse each of the calls. They are tried in this order: the signal with its siginfo (rt_tgsigqueueinfo(2)),
+//! the signal without it (tgkill(2)), the signal to the process (kill(2)), an instruction that raises it, and last exit
+//! status 128 + the signal, which is what a shell shows for the signal.
 
 use std::arch::asm;
 
@@ -12,11 +13,11 @@ use crate::sys::raw;
 use crate::sys::signals::{self, Action, Mask};
 use crate::sys::syscall::syscall;
 
-/// Sets the disposition of a crash signal: the kernel's, or where a library stands between us and the kernel, that
-/// library's. False where it was refused.
+/// Sets the disposition of a crash signal: the kernel's, or that of a library which interposes sigaction(2). False where it
+/// was refused.
 pub(super) fn set_disposition(frozen: Option<&Frozen>, signal: i32, action: &Action) -> bool {
     let interposed = frozen.is_some_and(|frozen| frozen.handlers.interposed & signals::bit(signal) != 0);
-    // libc's sigaction(2) may use thread-locals and locks. So does the handler that calls ours in such a host.
+    // libc's sigaction(2) may use thread-locals and locks. In such a host so does the handler that has called ours.
     let set = if interposed { signals::libc_set(signal, action) } else { signals::set(signal, action) };
     set.is_ok()
 }
@@ -30,12 +31,12 @@ pub(super) fn by_default(frozen: Option<&Frozen>, event: &Event) {
     }
 }
 
-/// Has the kernel deliver the signal once more when the handler returns, to whoever is its handler by that time. Without
-/// that a sent signal would be lost, and so would a trap, after which the program would simply go on.
+/// Has the kernel deliver the signal again when the handler returns, to the disposition that it has by then. Without that a
+/// sent signal would be lost, and so would a trap, after which the program would continue.
 ///
-/// A fault comes again by itself, and with `queue` false is left to that: a handler that stands in front of ours may have
-/// unblocked the signal (HotSpot's has), and would be interrupted by it somewhere else. With `queue` true it comes for
-/// certain: what has faulted may work by now, by another thread's doing.
+/// A fault happens again by itself. With `queue` false that is relied on: a handler that called ours may have unblocked the
+/// signal (HotSpot's has), and a queued one would interrupt that handler. With `queue` true the signal comes for certain:
+/// another thread may have changed what made the instruction fault.
 pub(super) fn again(event: &Event, queue: bool) {
     if queue {
         let sent = signals::queue(event.signal, event.info)
@@ -45,13 +46,13 @@ pub(super) fn again(event: &Event, queue: bool) {
             end_process(event.signal);
         }
     }
-    // The first process of a name space is spared what was queued.
+    // The kernel drops a queued signal to the first process of a pid name space (pid_namespaces(7)).
     if raw::getpid() == 1 && event.signal == libc::SIGTRAP {
         step_back(event);
     }
 }
 
-/// Has a thread that has run into a breakpoint instruction do so again: here the kernel has left it behind int3.
+/// Has a thread run its breakpoint instruction again: on x86-64 the kernel has left it after int3.
 #[cfg(target_arch = "x86_64")]
 fn step_back(event: &Event) {
     // The code of a breakpoint instruction's SIGTRAP (include/uapi/asm-generic/siginfo.h).
@@ -62,11 +63,11 @@ fn step_back(event: &Event) {
     }
 }
 
-/// Has a thread that has run into a breakpoint instruction do so again: here the kernel has left it at brk.
+/// Nothing is needed: on AArch64 the kernel has left the thread at its breakpoint instruction, brk.
 #[cfg(target_arch = "aarch64")]
 fn step_back(_event: &Event) {}
 
-/// Ends the process although our handler cannot be taken away or the signal not be sent.
+/// Ends the process where our handler cannot be replaced, or the signal cannot be sent.
 ///
 /// A fault while its signal is blocked makes the kernel set the default action and end the process by that signal
 /// (`force_sig_info_to_task` in kernel/signal.c), whatever a sandbox refuses.

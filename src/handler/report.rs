@@ -1,4 +1,4 @@
-//! Asks the monitor for a dump. Everything here may be called by a signal handler.
+//! Requests a dump from the monitor. Everything here may be called by a signal handler.
 
 use super::crash_context;
 use super::event::Event;
@@ -18,18 +18,18 @@ pub(super) fn report(frozen: &Frozen, event: &Event, ends_by_default: bool) {
     let deadline = Deadline::after(frozen.deadline);
     let crash = Crash { context: crash_context::describe(event), ends_by_default };
     let _readable = Readable::by(frozen.monitor_pid);
-    // Without a dump the process ends all the same, and there is nobody to tell.
+    // Without a dump the process ends all the same; the monitor's record of its end is all that can be had.
     let _ = request_dump(frozen, &crash, deadline);
 }
 
-/// Asks over the link made at install; where that is lost or another process's, over a new one to whoever listens now;
-/// where nobody does, or hangs up, over one to a monitor started for this crash.
+/// Requests the dump over the connection made at install; where that is broken or belongs to a parent process, over a new
+/// connection to the monitor that listens now; where none listens or it hangs up, from a monitor started for this crash.
 fn request_dump(frozen: &Frozen, crash: &Crash<'_>, deadline: Deadline) -> SysResult<()> {
     let ways: [fn(&Frozen, Deadline) -> SysResult<Link>; 3] = [Link::frozen, Link::connect, Link::start];
     let mut result = Ok(());
     for way in ways {
         result = way(frozen, deadline).and_then(|link| link.request_dump(frozen, crash, deadline));
-        // Late: there is no time left to ask anybody else.
+        // After the deadline there is no time for another attempt.
         if matches!(result, Ok(()) | Err(Errno(libc::ETIMEDOUT))) {
             break;
         }
@@ -37,7 +37,7 @@ fn request_dump(frozen: &Frozen, crash: &Crash<'_>, deadline: Deadline) -> SysRe
     result
 }
 
-/// While it lives the monitor may read this process, also where the host has made it not dumpable (prctl(2)).
+/// As long as it exists the monitor may read this process, also where the host has made it not dumpable (prctl(2)).
 struct Readable {
     was_dumpable: bool,
 }

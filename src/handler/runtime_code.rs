@@ -1,4 +1,4 @@
-//! Code whose faults are a language runtime's own business: Go turns a nil dereference into a panic that way.
+//! Ranges of code whose faults belong to a language runtime: Go turns a nil dereference there into a panic.
 //!
 //! The ranges lie in a page of their own that is writable only while one is added.
 
@@ -9,10 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::sys::sealed::Pages;
 
-/// How many ranges there can be: a program has one or two runtimes.
+/// How many ranges there can be; a program has one or two runtimes.
 pub(crate) const RANGES_MAX: usize = 16;
 
-/// A range is visible to the handler once its end is set; none is ever taken back.
+/// A range is visible to the handler once its end is set. None is ever removed.
 struct Range {
     begin: AtomicUsize,
     end: AtomicUsize,

@@ -1,7 +1,7 @@
-//! The host's side in normal context: finding or starting a monitor, attaching the handlers.
+//! The host's side in normal context: finding or starting a monitor, and installing the handlers.
 //!
-//! `linux` does it with handlers and a protocol of our own, `portable` with those of crash-handler and minidumper.
-//! `dump_dir` and `monitor_program` are for both.
+//! `linux` has handlers and a protocol of its own; `portable` (Windows, macOS) has those of crash-handler and minidumper.
+//! `dump_dir`, `monitor_program` and the functions of this file are for both.
 
 mod dump_dir;
 #[cfg(target_os = "linux")]
@@ -44,7 +44,7 @@ fn refuse_other(before: &Settings, now: &Settings) -> Result<()> {
     ))
 }
 
-/// What a host says of itself; `page` is its page's address.
+/// The payload of the host's hello; `page` is the address of its page, or 0.
 fn hello_payload(settings: &Settings, page: u64) -> Vec<u8> {
     wire::hello(&Hello {
         version: PROTOCOL_VERSION,
@@ -80,7 +80,7 @@ fn unusable(settings: &Settings, why: impl std::fmt::Display) -> Error {
     Error::new(CM_ERR_SOCKET, format!("cannot use {} as the socket: {why}", settings.socket_path.display()))
 }
 
-/// A socket at which nobody listens may be replaced; anything else must be left alone.
+/// Refuses a socket path at which something other than a socket lies. A socket that no process listens at may be replaced.
 fn refuse_other_file(settings: &Settings) -> Result<()> {
     if files::is_no_socket(&settings.socket_path) {
         return Err(unusable(settings, "what lies there is not a socket and is left alone: give another path"));

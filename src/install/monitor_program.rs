@@ -15,7 +15,7 @@ const NAME: &str = if cfg!(windows) { "crash-monitor.exe" } else { "crash-monito
 /// Names it in the environment.
 const PATH_VARIABLE: &str = "CRASH_MONITOR_PATH";
 
-/// The command line of a monitor that tells at descriptor `ready_fd` when it is ready.
+/// The command line of a monitor that writes to descriptor `ready_fd` when it is ready.
 pub(super) fn command_line(settings: &Settings, ready_fd: i32) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![NAME.into(), "--crash-monitor".into()];
     arguments.extend(["--dump-dir".into(), settings.dump_dir.clone().into_os_string()]);
@@ -27,7 +27,8 @@ pub(super) fn command_line(settings: &Settings, ready_fd: i32) -> Vec<OsString> 
     arguments
 }
 
-/// What was asked for explicitly wins; then the host itself; then `crash-monitor` in the usual places.
+/// The executable to start: the one that the settings or the environment name; else the host's own program, if it can be a
+/// monitor; else `crash-monitor` in the usual places.
 pub(super) fn executable(settings: &Settings) -> Result<PathBuf> {
     if let Some(path) = &settings.monitor_path {
         return Ok(path.clone());
@@ -56,8 +57,8 @@ pub(super) fn executable(settings: &Settings) -> Result<PathBuf> {
 }
 
 /// Beside the library, in the `bin` of its prefix (`<prefix>/lib` or Debian's `<prefix>/lib/<architecture>`), beside the
-/// host's executable. What lies beside a setuid program is not to be trusted: anybody may have a hard link to it in a
-/// directory of their own.
+/// host's executable. What lies beside a setuid program is not trusted, because any user may have made a hard link to the
+/// program in a directory of their own.
 fn usual_places() -> Vec<PathBuf> {
     let executable = std::env::current_exe().ok();
     let trusted = |path: &PathBuf| !program::is_privileged() || Some(path) != executable.as_ref();
@@ -75,7 +76,7 @@ fn usual_places() -> Vec<PathBuf> {
     places
 }
 
-/// Reads what a monitor has said at its ready descriptor; nothing where it has ended.
+/// Checks the message of a monitor's ready pipe. It is empty where the monitor has ended.
 pub(super) fn check_ready(program: &Path, message: &[u8]) -> Result<()> {
     if message.is_empty() {
         return Err(failed(program, "ended before it was ready: it has to call cm_run_monitor first thing in main"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Why there is a report.
+/// The kind of a report.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))] // minidumper's server, the monitor there, writes dumps of crashes alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -13,9 +13,9 @@ pub(crate) enum Kind {
     Crash,
     /// The process asked for a dump.
     Request,
-    /// The process broke the promise of its heartbeat.
+    /// The process gave no heartbeat within its timeout.
     Hang,
-    /// The process ended without a word.
+    /// The process ended without a goodbye or a crash report.
     Death,
 }
 

@@ -1,17 +1,16 @@
-//! Hosts that promised signs of life and give none: each is dumped from outside, once, and lives on.
+//! The watch over heartbeats: a host that gives none within its timeout is dumped as hung, once, and continues.
 //!
-//! The monitor looks at the host's stamp four times within the promised time, and adds up the time in which it did not
-//! change. Time in which the monitor did not run, or the host was stopped, does not count: then nobody could have given, or
-//! seen, a sign of life.
+//! The monitor reads the host's stamp four times within the timeout, and adds up the time in which it did not change. Time in
+//! which the monitor did not run or the host was stopped does not count.
 
 use std::time::{Duration, Instant};
 
 use crate::page::layout::HEARTBEAT_MIN;
 
-/// How often the stamp is looked at within the promised time.
+/// How often the stamp is read within the timeout.
 const LOOKS: u32 = 4;
 
-/// A promise, and how it is kept.
+/// The heartbeat of one host.
 pub(super) struct Heartbeat {
     pub within: Duration,
     /// The host's last stamp, which is only compared.
@@ -25,14 +24,14 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// For a promise within a time; None where that is too short to be kept.
+    /// For a timeout and the stamp now; None where the timeout is too short.
     pub(super) fn new((within, stamp): (Duration, Duration), now: Instant) -> Option<Self> {
         let next_look = now + within / LOOKS;
         let heartbeat = Self { within, stamp, next_look, silent: Duration::ZERO, was_stopped: false, dumped: false };
         (within >= HEARTBEAT_MIN).then_some(heartbeat)
     }
 
-    /// Whether the host is to be dumped, by what it shows at a look that is due.
+    /// Takes a look that is due; says whether the host is to be dumped.
     pub(super) fn look(&mut self, stamp: Duration, is_stopped: bool, now: Instant) -> bool {
         let step = self.within / LOOKS;
         let is_late = now.saturating_duration_since(self.next_look) > step;

@@ -1,4 +1,4 @@
-//! What dumps and records say of the entries in a host's page.
+//! How the entries of a host's page are shown in dumps and records.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use crate::page::log::Line;
 use crate::page::read::Entries;
 use crate::sys::clock::utc;
 
-/// The keys under which a dump, which knows annotations of processes alone, has the log and what threads have set.
+/// A dump has annotations of processes alone, so the log and thread annotations get keys with these names.
 const LOG_KEY: &str = "log";
 const THREAD_KEY: &str = "thread";
 

@@ -1,4 +1,4 @@
-//! The processes behind the connections: what is known of each, and when it has to be heard from.
+//! The connected processes: what is known of each, and when its heartbeat is due.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(super) struct Description {
 }
 
 impl Description {
-    /// Of a host that says nothing.
+    /// For a host that has sent no hello.
     pub(super) fn default_in(dump_dir: &Path) -> Self {
         Self {
             dump_dir: dump_dir.to_owned(),
@@ -36,9 +36,9 @@ impl Description {
 /// One host. `P` is the platform's handle of a process.
 pub(super) struct Host<P> {
     pub process: P,
-    /// As its hello says; a host that only speaks minidumper's protocol has none.
+    /// From its hello; None for a client of minidumper, which sends none.
     pub description: Option<Description>,
-    /// What its records say of it; read at its hello, while it can be.
+    /// What its records say of it, read at its hello, while the process lives.
     pub info: Option<HostInfo>,
     /// It has said goodbye or reported a crash: its end needs no record.
     pub end_expected: bool,
@@ -71,7 +71,7 @@ impl<P> Hosts<P> {
         self.0.values().map(|host| &host.process)
     }
 
-    /// Takes in a process that has no connection yet.
+    /// Adds a process, without a connection yet.
     pub(super) fn insert(&mut self, pid: i32, process: P) {
         let host = Host { process, description: None, info: None, end_expected: false, sessions: 0, heartbeat: None };
         self.0.insert(pid, host);
@@ -95,7 +95,7 @@ impl<P> Hosts<P> {
         (host.sessions == 0).then_some(host)
     }
 
-    /// The host's end needs no record any more, and no sign of life will come.
+    /// From now on the host's end needs no record, and no heartbeat is expected.
     pub(super) fn expect_end(&mut self, pid: i32) {
         if let Some(host) = self.get_mut(pid) {
             host.end_expected = true;
@@ -103,20 +103,20 @@ impl<P> Hosts<P> {
         }
     }
 
-    /// What the host promises: a time and its last stamp; None for no promise.
+    /// Sets the host's heartbeat: its timeout and last stamp; None for no heartbeat.
     pub(super) fn set_heartbeat(&mut self, pid: i32, promise: Option<(Duration, Duration)>) {
         if let Some(host) = self.get_mut(pid) {
             host.heartbeat = promise.and_then(|promise| Heartbeat::new(promise, Instant::now()));
         }
     }
 
-    /// When the first heartbeat is to be looked at.
+    /// When the next heartbeat has to be checked.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.0.values().filter_map(|host| Some(host.heartbeat.as_ref()?.next_look)).min()
     }
 
-    /// The hosts that have broken their promise, and the times within which they had promised. `look` gives a host's stamp
-    /// and whether it is stopped; None ends the promise.
+    /// The hosts whose heartbeat is overdue, and their timeouts. `look` gives a host's stamp and whether it is stopped; None
+    /// ends the heartbeat.
     pub(super) fn overdue(
         &mut self,
         now: Instant,

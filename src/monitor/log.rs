@@ -15,7 +15,7 @@ use crate::sys::files;
 
 /// Sends the process's log records to where the options say. A host in Rust that has a logger already keeps it.
 ///
-/// Without a log file a monitor that a host has started has nobody to tell: its standard error is /dev/null.
+/// A monitor that a host has started logs nothing without a log file: its standard error is /dev/null.
 pub(super) fn start(options: &Options) -> Result<()> {
     if options.log_file.is_none() && options.ready_fd.is_some() && callbacks::log().is_none() {
         return Ok(());
@@ -47,7 +47,7 @@ impl Log for Sink {
         if !self.enabled(record.metadata()) {
             return;
         }
-        // What a host says must not make lines of its own.
+        // A host's text must not be able to add lines to the log.
         let message = record.args().to_string().replace(char::is_control, "\u{fffd}");
         let line = format!(
             "{} {:5} crash-monitor[{}] {message}\n",
@@ -58,8 +58,8 @@ impl Log for Sink {
         if let Some(callback) = callbacks::log() {
             callback(record.level() as u32, &message);
         }
-        // One write a line, so that the lines of the monitor and of its dumpers do not mix. A log that cannot be
-        // written has nowhere to say so.
+        // One write(2) a line, so that the lines of the monitor and of its writers do not mix. A failure cannot be reported
+        // anywhere.
         let _ = match &self.file {
             Some(file) => file.lock().map(|mut file| file.write_all(line.as_bytes())).unwrap_or(Ok(())),
             None => std::io::stderr().write_all(line.as_bytes()),

@@ -1,9 +1,11 @@
 //! The monitor's side: a process that serves the hosts of one user.
 //!
-//! `linux` is the engine for Linux; `minidumper` is that for other systems, minidumper's server, which can be chosen on
-//! Linux too. What knows no system is here, for every engine: the command line (`options`), the `log`, the lock of the
-//! socket's path (`socket_lock`), the `report_files` and their `retention`, the program's own functions (`callbacks`); and of the
-//! monitor proper what is known of `hosts`, their `heartbeat` and their `host_data`, the `queue` of what is to be written, the JSON `record`.
+//! There are two engines: `linux`, and `minidumper`, which is minidumper's server, for other systems and for `--backend
+//! minidumper` on Linux. Both use the command line (`options`), the `log`, the lock of the socket's path (`socket_lock`), the
+//! `report_files` with their `retention`, and the program's own functions (`callbacks`).
+//!
+//! `hosts`, `heartbeat`, `host_data`, the `queue` of jobs and the JSON `record` make no system calls of one platform, so a
+//! further engine can use them; today `linux` alone does.
 
 pub(crate) mod callbacks;
 #[cfg(target_os = "linux")]
@@ -58,7 +60,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
 }
 
-/// `claim` begins to listen at a path, where no other monitor does; `serve` goes on until the last host has gone.
+/// `claim` begins to listen at a path where no other monitor listens; `serve` serves until the last host has gone.
 fn run_with<Listener>(
     claim: impl FnOnce(&Path) -> Result<Option<Listener>>,
     serve: impl FnOnce(Listener, Option<File>, &Options) -> Result<()>,
@@ -73,7 +75,7 @@ fn run_with<Listener>(
         Ok(listener)
     });
     if let Some(pipe) = &mut ready {
-        // A starter that is gone is no reason not to serve others.
+        // Where the starter has ended, other hosts may still come.
         let _ = pipe.write_all(&wire::ready(started.as_ref().map(|_| ()).map_err(Error::message)));
     }
     match started? {
@@ -85,7 +87,7 @@ fn run_with<Listener>(
     }
 }
 
-/// Without it the monitor serves all the same: hosts name directories of their own, and it is tried again for each dump.
+/// A failure is logged only: hosts name directories of their own, and each dump makes its directory again.
 fn make_dump_dir(path: &Path) {
     if let Err(error) = sys::files::make_private_dir(path) {
         ::log::warn!("cannot make the dump directory {}: {error}", path.display());

@@ -13,7 +13,7 @@ use crate::sys::program;
 /// Marks a process as a monitor.
 const MARKER: &str = "--crash-monitor";
 
-/// Who serves the hosts.
+/// Which engine serves the hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     /// The monitor that this library has for Linux.
@@ -30,17 +30,17 @@ impl Backend {
     const NAMES: &[(&str, Self)] = &[("minidumper", Self::Minidumper)];
 }
 
-/// The first that there is.
+/// The first of the names.
 impl Default for Backend {
     fn default() -> Self {
         Self::NAMES[0].1
     }
 }
 
-/// What a monitor goes by.
+/// A monitor's options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Where dumps of hosts go that name no directory of their own.
+    /// The dump directory of hosts that send no hello.
     pub dump_dir: PathBuf,
     /// Where to listen.
     pub socket: PathBuf,
@@ -50,7 +50,7 @@ pub struct Options {
     pub log_file: Option<PathBuf>,
     /// How much the log says.
     pub log_level: log::LevelFilter,
-    /// Who serves the hosts.
+    /// Which engine serves the hosts.
     pub backend: Backend,
     /// The starter's pipe: one byte is written to it once the monitor listens.
     pub(crate) ready_fd: Option<i32>,

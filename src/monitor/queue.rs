@@ -1,7 +1,7 @@
-//! What is to be written, and the children that write: a bounded number at a time, each with a deadline.
+//! The jobs that wait, and the children that work: a bounded number at a time, each with a deadline.
 //!
-//! A child is first a writer, whose host waits for it; then it finishes, which may take long: a finishing child never keeps
-//! a crash from being written. A callback comes after that, in a child of its own.
+//! A child is first a writer, for which its host waits. Then it finishes, which may take long, so finishing children have
+//! limits of their own and never keep a crash from being written. A callback runs after that, in another child.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -13,20 +13,20 @@ use super::callbacks::Report;
 use super::hosts::Description;
 use super::record::HostInfo;
 
-/// Writers at a time, and of those the ones that write anything but crashes.
+/// Writers at a time. Jobs that are no crashes begin only while fewer than the second number are writing.
 const WRITERS_MAX: usize = 8;
 const OTHER_WRITERS_MAX: usize = 4;
-/// Children that finish, at a time.
+/// Finishing children at a time.
 const FINISHING_MAX: usize = 32;
-/// Callbacks at a time, and those that wait for their turn.
+/// Callbacks at a time, and reports that wait for theirs.
 const CALLBACKS_MAX: usize = 4;
 const CALLBACKS_WAITING_MAX: usize = 4096;
 /// The descriptors that all children together cost the monitor: a writer's are two.
 pub(super) const DESCRIPTORS_MAX: usize = 2 * WRITERS_MAX + FINISHING_MAX + CALLBACKS_MAX;
 
-/// A writer of anything that no host waits for.
+/// For the record of a death or of a failed dump, which holds no host.
 const WRITER_DEADLINE: Duration = Duration::from_secs(30);
-/// A finishing child copies files and forces them to the disk; a callback may upload them.
+/// For finishing children, which copy files and sync them, and for callbacks, which may upload them.
 const AFTERWARDS_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Something to be written to a host's dump directory. `P` is the platform's handle of a process.
@@ -54,7 +54,7 @@ pub(super) enum Work {
 /// What a host has reported.
 pub(super) struct Crash {
     pub context: CrashContext,
-    /// Nothing but the kernel's default action comes after the report.
+    /// Only the kernel's default action follows the report.
     pub ends_by_default: bool,
 }
 
@@ -63,7 +63,7 @@ pub(super) enum Cause {
     Crash(Box<Crash>),
     /// The host asked for it, for this reason.
     Request(String),
-    /// The host gave no sign of life for longer than this.
+    /// The host gave no heartbeat within this time.
     Hang(Duration),
 }
 
@@ -73,7 +73,7 @@ impl<P> Job<P> {
         matches!(cause, Cause::Crash(_))
     }
 
-    /// The host is stopped by the writer and cannot see to its own deadline, so its time in the queue counts.
+    /// While the writer has the host stopped, the host cannot keep its own deadline; so its time in the queue counts too.
     fn deadline(&self) -> Instant {
         match self.work {
             Work::Dump { .. } if self.session.is_some() => self.requested + self.description.deadline,
@@ -104,7 +104,7 @@ pub(super) enum Stage<P> {
 struct Running<P, C> {
     child: C,
     stage: Stage<P>,
-    /// None once it was killed: one in uninterruptible sleep ends when it likes, and is in nobody's way.
+    /// None once it was killed. It may take long to end, in uninterruptible sleep, and does not count any more.
     deadline: Option<Instant>,
 }
 
@@ -230,7 +230,7 @@ impl<P, C> Queue<P, C> {
         self.waiting.iter().chain(writing).any(|job| job.session == Some(session))
     }
 
-    /// Nobody wants the dumps any more that this session has asked for and that have not been begun.
+    /// Drops the dumps that this session has requested and that have not begun: the session has ended.
     pub(super) fn cancel_requests(&mut self, session: u64) {
         let is_request = |job: &Job<P>| matches!(job.work, Work::Dump { cause: Cause::Request(_), .. });
         self.waiting.retain(|job| job.session != Some(session) || !is_request(job));

@@ -46,9 +46,9 @@ pub(super) struct DumpFacts {
     pub executable_build_id: Option<String>,
     pub stopping: Duration,
     pub reading: Duration,
-    /// Until it was on disk and visible.
+    /// Until it was written and had its name.
     pub writing: Duration,
-    /// What could not be had.
+    /// What could not be read.
     pub missing: Vec<String>,
 }
 

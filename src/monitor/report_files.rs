@@ -1,4 +1,4 @@
-//! How a file gets into a dump directory: under a temporary name until it is whole, then under its own.
+//! Files in a dump directory: each has a temporary name until it is whole, then its own.
 
 use std::fs::{DirEntry, File};
 use std::io;
@@ -10,10 +10,10 @@ use crate::sys::files;
 /// How many files of one name are told apart by a counter.
 const COUNTER_MAX: u32 = 1000;
 
-/// A time since 2001 has as many digits; that of a clock which has not been set is filled up.
+/// A time since 2001 has this many digits; an earlier one, of a clock that was not set, is padded.
 const TIME_DIGITS: usize = 10;
 
-/// Far longer than any writer may take.
+/// The age at which a temporary file is abandoned: longer than any writer may take.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// What the files of one crash have in common: `<app>-<unix time>-<pid>`.
@@ -23,7 +23,7 @@ pub(super) fn stem(app_name: &str, pid: i32) -> String {
 
 /// Whether it is what the files of one crash have in common, with a counter or without.
 pub(super) fn is_stem(name: &str) -> bool {
-    // Counter or pid, pid or time, and so on: numbers in the application's name are shorter than a time.
+    // The last two or three parts are numbers, one of them as long as a time; the application's name may end with numbers.
     let numbers = name.rsplit('-').take_while(|part| is_number(part));
     numbers.skip(1).take(2).any(|number| number.len() >= TIME_DIGITS) && !name.starts_with('.')
 }
@@ -80,7 +80,7 @@ impl Drop for NewFile {
     }
 }
 
-/// Removes what a writer that was ended in the middle, process `writer`, has left behind.
+/// Removes the temporary files of process `writer`, which was ended while it wrote.
 #[cfg(target_os = "linux")]
 pub(super) fn remove_temporary(directory: &Path, writer: i32) {
     for (entry, _) in temporaries(directory).filter(|(_, of)| *of == writer.to_string()) {
@@ -88,8 +88,7 @@ pub(super) fn remove_temporary(directory: &Path, writer: i32) {
     }
 }
 
-/// Removes what writers have left behind that ended with nobody to clean up after them: what is not whole after so long
-/// never will be.
+/// Removes temporary files that are too old to belong to a living writer: their writers and monitors were killed.
 pub(super) fn remove_abandoned(directory: &Path) {
     for (entry, _) in temporaries(directory) {
         let modified = entry.metadata().and_then(|file| file.modified()).ok();
@@ -99,7 +98,7 @@ pub(super) fn remove_abandoned(directory: &Path) {
     }
 }
 
-/// The files in a directory that are not whole, and their writers.
+/// The temporary files in a directory, and the pids of their writers.
 fn temporaries(directory: &Path) -> impl Iterator<Item = (DirEntry, String)> {
     std::fs::read_dir(directory).into_iter().flatten().flatten().filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;

@@ -13,7 +13,7 @@ pub(super) struct Limits {
     pub bytes: u64,
 }
 
-/// Everything that belongs to one crash or death: the dump, its record, its attachments share a name up to the dot.
+/// The files of one crash or death: the dump, its record and its attachments share a name up to the dot.
 #[derive(Default)]
 struct FileSet {
     files: Vec<PathBuf>,
@@ -27,25 +27,25 @@ impl FileSet {
     }
 }
 
-/// Removes the oldest reports beyond the limits, never `newest`, which has just been written, nor what another dumper has
-/// written since. Gives what it removed.
+/// Removes the oldest reports beyond the limits, but never `newest`, which has just been written, nor what another writer has
+/// written since. Gives the removed files.
 pub(super) fn prune(directory: &Path, limits: Limits, newest: &str) -> Vec<PathBuf> {
     let mut reports: Vec<(String, FileSet)> = file_sets(directory).into_iter().collect();
     reports.sort_by_key(|(stem, report)| (stem != newest, std::cmp::Reverse(report.newest)));
     let written = reports.first().filter(|(stem, _)| stem == newest).and_then(|(_, report)| report.newest);
     let (mut dumps, mut deaths, mut bytes, mut removed) = (0, 0, 0, Vec::new());
     for (stem, report) in reports {
-        // So many deaths that left no more than a record are not to cost a dump.
+        // Records without a dump have a limit of their own, so that many deaths do not displace a dump.
         let files = if report.has_dump() { &mut dumps } else { &mut deaths };
         *files += 1;
         bytes += report.bytes;
         let fits = *files <= limits.files && bytes <= limits.bytes;
-        // What is dated in the future a clock has dated that was wrong.
+        // A date in the future comes from a clock that was wrong.
         let since = written.is_some() && (written..=Some(SystemTime::now())).contains(&report.newest);
         if fits || stem == newest || since {
             continue;
         }
-        // Another dumper may be pruning too.
+        // Another writer may be pruning too.
         removed.extend(report.files.into_iter().filter(|path| std::fs::remove_file(path).is_ok()));
     }
     removed
@@ -64,8 +64,8 @@ fn file_sets(directory: &Path) -> BTreeMap<String, FileSet> {
     reports
 }
 
-/// What the files of one report have in common, the `<app>-<unix time>-<pid>[-<counter>]` before the dot; None for any
-/// other file, which is not ours to remove.
+/// What the names of one report's files have in common, the `<app>-<unix time>-<pid>[-<counter>]` before the dot; None for any
+/// other file, which is left alone.
 fn report_name(name: &str) -> Option<&str> {
     // The application's name may hold dots, and so may that of an attachment.
     name.match_indices('.').map(|(dot, _)| &name[..dot]).find(|stem| report_files::is_stem(stem))

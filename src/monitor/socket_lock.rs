@@ -1,4 +1,4 @@
-//! A socket's path: the lock by which one of several monitors that start at once wins it, and what must be left alone there.
+//! The lock of a socket's path, which one of several monitors that start at once gets, and the check of what lies there.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Waits until nobody else has the lock.
+    /// Waits until no other process has the lock.
     pub(super) fn take(socket: &Path) -> Result<Self> {
         let mut path = socket.as_os_str().to_owned();
         path.push(".lock");
@@ -27,14 +27,15 @@ impl Lock {
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.map_err(error)?,
             }
-            // A monitor that ended meanwhile has removed the file: then somebody else may hold the lock of a new one.
+            // A monitor that ended meanwhile has removed the file; another process may have locked a new one.
             if files::is_still_at(&file, &path) {
                 return Ok(Self { _file: file, path });
             }
         }
     }
 
-    /// Removes the file; who waits for it makes another. On Windows it stays: who waits there could not see that it is gone.
+    /// Removes the file; a process that waits for the lock makes another. On Windows it stays, because a process that waits
+    /// there could not notice.
     pub(super) fn remove(self) {
         if cfg!(unix) {
             let _ = std::fs::remove_file(&self.path);
@@ -42,7 +43,7 @@ impl Lock {
     }
 }
 
-/// A socket at which nobody listens may be replaced; anything else must be left alone.
+/// Refuses a path at which something other than a socket lies. A socket that no process listens at may be replaced.
 pub(super) fn refuse_other_file(path: &Path) -> Result<()> {
     if files::is_no_socket(path) {
         return Err(unusable(path, "what lies there is not a socket and is left alone"));

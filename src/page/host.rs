@@ -1,5 +1,5 @@
-//! What a host puts into the page. Every function may be called by a signal handler, makes no system call but for the
-//! thread's id, and waits for nobody.
+//! What a host puts into the page. Every function may be called by a signal handler and never waits. Once the page exists the
+//! only system calls are gettid(2), and tgkill(2) where the table of thread annotations is full.
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
@@ -83,7 +83,7 @@ pub(crate) fn set_thread_annotation(key: &str, value: Option<&str>) -> Result<()
         table.remove(key);
         return Ok(());
     };
-    // By it the monitor knows the annotations of a thread from those of an older one that had the same id.
+    // By this time the monitor tells a thread's annotations from those of an earlier thread with the same id.
     let set_at = nanoseconds(clock_gettime(ClockId::Boottime)).to_ne_bytes();
     let set = || table.set(key, [&set_at, value.as_bytes()]);
     let ended = |tid| !raw::thread_exists(i32::from_ne_bytes(tid));
@@ -150,7 +150,7 @@ pub(crate) fn set_log_bytes(bytes: u32) -> Result<()> {
     Ok(())
 }
 
-/// Promises a sign of life within a time, again and again; zero ends the promise.
+/// Starts the heartbeat with a timeout; zero ends it.
 pub(crate) fn start_heartbeat(within: Duration) -> Result<()> {
     let page = page()?;
     page.heartbeat_stamp.store(coarse_time(), Ordering::Relaxed);
@@ -158,7 +158,7 @@ pub(crate) fn start_heartbeat(within: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Gives the sign of life.
+/// Stamps the heartbeat.
 pub(crate) fn beat() -> Result<()> {
     let page = page()?;
     if page.heartbeat_timeout_ms.load(Ordering::Relaxed) == 0 {
@@ -168,7 +168,7 @@ pub(crate) fn beat() -> Result<()> {
     Ok(())
 }
 
-/// By the clock that costs least: some milliseconds apart, and read without a system call (vdso(7)).
+/// The cheapest clock: its ticks are some milliseconds apart, and reading it takes no system call (vdso(7)).
 fn coarse_time() -> u64 {
     nanoseconds(clock_gettime(ClockId::MonotonicCoarse))
 }

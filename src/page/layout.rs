@@ -34,7 +34,7 @@ pub(crate) const LOG_LINE: usize = 1024;
 
 /// The reason of a dump on demand, in bytes.
 pub(crate) const REASON: usize = 1024;
-/// A promise of signs of life more often than this is not one that a busy machine can keep.
+/// The shortest heartbeat timeout; a busy machine cannot keep a shorter one.
 pub(crate) const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
 /// Writers at one moment, those included that a signal handler has interrupted: each fills a buffer before it publishes it.
@@ -58,7 +58,7 @@ pub(super) type ThreadAnnotations = Table<
     { words(THREAD_ID + THREAD_ANNOTATION_KEY) + words(SET_AT + THREAD_ANNOTATION_VALUE) },
 >;
 
-/// The whole page. Only what was written to takes memory.
+/// The whole page. Only the parts that were written to take memory.
 #[repr(C)]
 pub(crate) struct Page {
     pub magic: AtomicU64,
@@ -67,10 +67,10 @@ pub(crate) struct Page {
     pub log_cells: AtomicU32,
     /// The number of the next cell: it lies at this number modulo `log_cells`.
     pub log_next: AtomicU64,
-    /// Milliseconds within which the host promises a sign of life; 0 for no promise.
+    /// The heartbeat's timeout in milliseconds; 0 for no heartbeat.
     pub heartbeat_timeout_ms: AtomicU32,
     pub reserved: AtomicU32,
-    /// When the host gave its last one, in nanoseconds of CLOCK_MONOTONIC_COARSE.
+    /// When the last heartbeat was given, in nanoseconds of CLOCK_MONOTONIC_COARSE.
     pub heartbeat_stamp: AtomicU64,
     pub memory: MemoryRanges,
     pub annotations: Annotations,
@@ -81,7 +81,7 @@ pub(crate) struct Page {
 
 /// Cells in the largest log.
 pub(super) const LOG_CELLS_MAX: usize = LOG_BYTES_MAX as usize / size_of::<Cell>();
-/// Those that a process has which does not ask for another size.
+/// Cells in the log of a process that does not ask for another size.
 pub(super) const LOG_CELLS_DEFAULT: usize = LOG_BYTES_DEFAULT as usize / size_of::<Cell>();
 
 /// The page's length in bytes, whole pages of the processor.

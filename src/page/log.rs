@@ -1,8 +1,8 @@
 //! The log: a ring of the process's last lines, also called breadcrumbs.
 //!
 //! The ring consists of cells of 128 bytes, numbered from the process's start on; a line takes as many as it needs. A writer
-//! takes numbers with one atomic addition, claims each cell, fills it, and marks it with its number. A cell that another
-//! writer has claimed, or that a faster one has already used again, costs the line: nobody waits.
+//! takes numbers with one atomic addition, claims each cell, fills it, and marks it with its number. Writers never wait: where
+//! another writer has claimed a cell, or has used it for a later line already, the line is dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -100,7 +100,7 @@ fn ring(page: &Page) -> usize {
 }
 
 impl Cell {
-    /// False where somebody else has the cell.
+    /// False where another writer has the cell.
     fn fill(&self, number: u64, time: u64, part: Part, bytes: &[u8]) -> bool {
         let before = self.mark.load(Ordering::Relaxed);
         let free = before & WRITING == 0 && before <= number;
@@ -128,7 +128,7 @@ impl Cell {
     }
 }
 
-/// Copies another page's log, which others may be writing to, into that of a page which is nobody else's.
+/// Copies another page's log, which may change meanwhile, into that of a page which no other thread uses yet.
 pub(super) fn copy(to: &Page, from: &Page) {
     let next = from.log_next.load(Ordering::Acquire);
     to.log_cells.store(ring(from) as u32, Ordering::Relaxed);
@@ -137,7 +137,7 @@ pub(super) fn copy(to: &Page, from: &Page) {
         let (to, from) = (&to.log[index], &from.log[index]);
         let mark = from.mark.load(Ordering::Acquire);
         to.copy_from(from);
-        // One that is being written to belongs to a line of another process by now.
+        // A cell that is being written to holds a line of the other process.
         let whole = mark & WRITING == 0 && from.mark.load(Ordering::Acquire) == mark;
         to.mark.store(if whole { mark } else { 0 }, Ordering::Relaxed);
     }
@@ -153,8 +153,8 @@ pub(crate) struct Line {
     pub text: String,
 }
 
-/// The lines of a log that lies at `offset` of a source which nobody vouches for, oldest first; `next` and `cells` are what
-/// the page says. Lines that are not whole are left out.
+/// The whole lines of a log that lies at `offset` of an untrusted source, oldest first; `next` and `cells` are the page's
+/// numbers.
 pub(super) fn read(source: &impl Source, offset: usize, next: u64, cells: u32) -> std::io::Result<Vec<Line>> {
     let cells = u64::from(cells).min(LOG_CELLS_MAX as u64);
     // Far more lines than any process writes: the sums below do not overflow.

@@ -1,8 +1,8 @@
-//! Where the page lies: a memfd that the monitor can have too, mapped at one address for the process's whole life.
+//! The page's memory: a memfd, of which the monitor gets a descriptor, mapped at one address for the process's whole life.
 //!
 //! A child of fork(2) shares its parent's mapping until it makes a copy of its own in the same place: at once where fork(3)
-//! calls our handler, at its first write where the child was made by a raw system call. Whose the page is, a word tells that
-//! the kernel sets to zero in every child (madvise(2), `MADV_WIPEONFORK`).
+//! calls our handler, at its first write where the child was made by a raw system call. A word that the kernel sets to zero in
+//! every child (madvise(2), `MADV_WIPEONFORK`) says whether the page is the process's own.
 //!
 //! All calls go through rustix, which makes system calls itself: no errno, no cancellation point, no allocation.
 
@@ -21,7 +21,7 @@ use super::log;
 
 /// The page of this process, or of a parent; null before the first use. Its address never changes.
 static PAGE: AtomicPtr<Page> = AtomicPtr::new(ptr::null_mut());
-/// Whose the page is: points to one of the three below, in memory that the kernel clears in a child.
+/// Points to one of the three states below, in memory that the kernel clears in a child.
 static OWNER: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 const PARENTS: u32 = 0;
 const COPYING: u32 = 1;
@@ -32,8 +32,7 @@ const OURS: u32 = 2;
 static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
 static INODE: AtomicU64 = AtomicU64::new(0);
 
-/// Our descriptor lies above those that programs count on: the next file that the host opens has the number that it would
-/// have without us.
+/// Our descriptor is at least this, so that the next file that the host opens has the number that it would have without us.
 const DESCRIPTOR_MIN: RawFd = 500;
 
 /// The page, to be written to by this process; made where there is none yet. None where there is no memory for it, or where
@@ -78,7 +77,7 @@ fn owner() -> Option<&'static AtomicU32> {
 fn create() -> Result<&'static Page, Errno> {
     make_owner()?;
     let (page, memfd) = map()?;
-    // SAFETY: just mapped, and nobody else's yet.
+    // SAFETY: just mapped, and not shared yet.
     let new = unsafe { &*page };
     new.magic.store(MAGIC, Ordering::Relaxed);
     new.version.store(VERSION, Ordering::Relaxed);
@@ -109,7 +108,7 @@ fn make_owner() -> Result<(), Errno> {
     // SAFETY: the mapping just made, all zero.
     unsafe { &*word }.store(OURS, Ordering::Relaxed);
     if OWNER.compare_exchange(ptr::null_mut(), word, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-        // SAFETY: the mapping just made, which nobody else has seen.
+        // SAFETY: the mapping just made, of which no other thread knows.
         let _ = unsafe { rustix::mm::munmap(word.cast(), bytes) };
     }
     Ok(())
@@ -153,22 +152,22 @@ fn sealed_memfd() -> Result<Memfd, Errno> {
 }
 
 fn unmap(memory: *mut std::ffi::c_void) {
-    // SAFETY: made by `map`, and nobody else has seen it.
+    // SAFETY: made by `map`, and not shared yet.
     let _ = unsafe { rustix::mm::munmap(memory, PAGE_BYTES) };
 }
 
-/// Puts a copy of the page in its place; false where there is no memory for it, or where somebody else is just doing so.
+/// Puts a copy of the page in its place; false where there is no memory for it, or another thread is doing so.
 fn make_own_copy(page: &Page, owner: &AtomicU32) -> bool {
     match owner.compare_exchange(PARENTS, COPYING, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {}
         Err(state) => return state == OURS,
     }
     let copied = map().and_then(|(new, memfd)| {
-        // SAFETY: just mapped, and nobody else's yet.
+        // SAFETY: just mapped, and not shared yet.
         copy(unsafe { &*new }, page);
         let (from, to) = (new.cast(), ptr::from_ref(page).cast_mut().cast());
         // SAFETY: the new mapping takes the old one's place in one step, with memory of the same layout; in this process
-        // nobody writes to the old one, which was the parent's.
+        // no thread writes to the old one, which was the parent's.
         let moved = unsafe { rustix::mm::mremap_fixed(from, PAGE_BYTES, PAGE_BYTES, MremapFlags::MAYMOVE, to) };
         if moved.is_err() {
             unmap(from);
@@ -209,7 +208,7 @@ fn keep(memfd: Memfd) {
     DESCRIPTOR.store(fd, Ordering::Release);
 }
 
-/// Copies everything but the heartbeat, which was the parent's promise.
+/// Copies everything but the heartbeat, which the parent has started for itself.
 fn copy(to: &Page, from: &Page) {
     to.magic.store(MAGIC, Ordering::Relaxed);
     to.version.store(VERSION, Ordering::Relaxed);

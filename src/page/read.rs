@@ -46,10 +46,10 @@ pub(crate) struct ThreadAnnotation {
     pub set_at: u64,
 }
 
-/// The host's promise of signs of life.
+/// The host's heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Heartbeat {
-    /// In milliseconds; 0 for no promise.
+    /// The timeout in milliseconds; 0 for no heartbeat.
     pub within: u32,
     /// Nanoseconds of CLOCK_MONOTONIC.
     pub stamp: u64,
@@ -63,7 +63,7 @@ pub(crate) fn heartbeat(source: &impl Source) -> io::Result<Heartbeat> {
     Ok(Heartbeat { within: number(&bytes), stamp: number(&bytes[STAMP..]) })
 }
 
-/// Reads everything. What cannot be read is missing, and costs nothing else.
+/// Reads everything. A part that cannot be read is noted in `missing`; the others are read all the same.
 pub(crate) fn entries(source: &impl Source) -> Entries {
     let mut entries = Entries::default();
     let header = match header(source) {
@@ -169,7 +169,7 @@ pub(super) mod tests {
 
     impl Bytes {
         pub(in crate::page) fn of<T>(value: &T) -> Self {
-            // SAFETY: a live value without padding; nobody writes to it meanwhile.
+            // SAFETY: a live value without padding; no other thread writes to it meanwhile.
             Self(unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }.to_vec())
         }
     }

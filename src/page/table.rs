@@ -1,8 +1,8 @@
 //! A table of keys and values that any number of writers change without waiting for each other.
 //!
-//! A writer fills a free buffer that nobody else sees, then puts its tag into a slot with one compare-and-swap. A crash in
-//! the middle of a write therefore leaves the value before, and a signal handler that interrupts a writer finds another
-//! free buffer. Two writers of the same key amid a removal can leave it in two slots: the higher generation counts.
+//! A writer fills a free buffer that no slot refers to, then puts its tag into a slot with one compare-and-swap. A crash in
+//! the middle of a write therefore leaves the previous value, and a signal handler that interrupts a writer takes another
+//! free buffer. Two writers of one key, during a removal, can leave it in two slots: then the higher generation counts.
 
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -65,7 +65,7 @@ pub(super) enum Refused {
 }
 
 impl<const SLOTS: usize, const BUFFERS: usize, const WORDS: usize> Table<SLOTS, BUFFERS, WORDS> {
-    /// Sets the value of a key. The two together fit into a buffer, which the caller has seen to.
+    /// Sets the value of a key. The caller has checked that the two fit into a buffer.
     pub(super) fn set(&self, key: [&[u8]; 2], value: [&[u8]; 2]) -> Result<(), Refused> {
         let index = self.take_buffer().ok_or(Refused::Busy)?;
         self.buffers[index].fill(key, value);
@@ -152,11 +152,11 @@ impl<const SLOTS: usize, const BUFFERS: usize, const WORDS: usize> Table<SLOTS, 
         }
     }
 
-    /// Copies the entries of another table, which others may be writing to, into this one, which is empty and nobody else's.
+    /// Copies the entries of another table, which may change meanwhile, into this one, which is empty and not in use yet.
     pub(super) fn copy_from(&self, other: &Self) {
         self.generation.store(other.generation.load(Ordering::Acquire), Ordering::Relaxed);
         for (slot, from) in self.slots.iter().zip(&other.slots) {
-            // What is replaced while it is copied is copied again, but not for ever.
+            // An entry that is replaced while it is copied is copied again, a few times.
             for _ in 0..COPY_ATTEMPTS {
                 let tag = Tag(from.load(Ordering::Acquire));
                 let Some(index) = tag.buffer().filter(|index| *index < BUFFERS) else { break };
@@ -174,15 +174,15 @@ impl<const SLOTS: usize, const BUFFERS: usize, const WORDS: usize> Table<SLOTS, 
         }
     }
 
-    /// All entries of a table that lies at `offset` of a source which nobody vouches for, oldest first. The error says what
-    /// could not be read.
+    /// All entries of a table that lies at `offset` of an untrusted source, oldest first. The error says what could not be
+    /// read.
     pub(super) fn read(source: &impl Source, offset: usize) -> std::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let slots_at = offset + offset_of!(Self, slots);
         let slots = source.read(slots_at, SLOTS * size_of::<u64>())?;
         let mut entries = Vec::new();
         for (slot, word) in slots.chunks_exact(size_of::<u64>()).enumerate() {
             let mut tag = Tag(number(word));
-            // Of a process that runs: what is replaced while it is read is read again, but not for ever.
+            // The process may be running: an entry that is replaced while it is read is read again, a few times.
             for _ in 0..COPY_ATTEMPTS {
                 let Some(index) = tag.buffer().filter(|index| *index < BUFFERS) else { break };
                 let buffer = offset + offset_of!(Self, buffers) + index * size_of::<Buffer<WORDS>>();

@@ -17,11 +17,11 @@ use crate::sys::files;
 use crate::sys::raw::{self, Deadline, Errno, SocketAddress};
 use crate::wire::{self, PROTOCOL_VERSION, Verdict};
 
-/// A connection whose monitor has answered.
+/// A connection to a monitor that has answered.
 pub(super) struct Connection {
     pub link: OwnedFd,
     pub monitor_pid: i32,
-    /// Whether it has welcomed us: minidumper's server, which does not, knows no messages beyond its own.
+    /// Whether it has answered the hello. minidumper's server does not, and knows only its own messages.
     pub welcomed: bool,
 }
 
@@ -31,8 +31,7 @@ pub(super) fn hello_message(settings: &Settings) -> Vec<u8> {
     [&wire::header(wire::KIND_USER + wire::USER_HELLO, payload.len()), payload.as_slice()].concat()
 }
 
-/// Connects to the monitor at the socket path. None where none listens; what is there but is no monitor of ours is an
-/// error.
+/// Connects to the monitor at the socket path; None where none listens. Anything else there is an error.
 pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Result<Option<Connection>> {
     let address = SocketAddress::new(settings.socket_path.as_os_str().as_encoded_bytes());
     let link = match raw::connect(&address, deadline) {
@@ -59,9 +58,9 @@ pub(super) fn to_living_monitor(settings: &Settings, deadline: Deadline) -> Resu
     Ok(welcomed.map(|welcomed| Connection { link, monitor_pid: peer.pid, welcomed }))
 }
 
-/// Says hello and pings; gives whether it was welcomed. None where the monitor hangs up: it is just ending.
+/// Sends hello and ping; gives whether the hello was answered. None where the monitor hangs up because it is ending.
 ///
-/// Our monitor answers the hello with a welcome; a `minidumper::Server` passes it to its user and answers the ping.
+/// Our monitor answers both. A `minidumper::Server` answers the ping alone.
 fn shake_hands(link: &OwnedFd, settings: &Settings, deadline: Deadline) -> Result<Option<bool>> {
     let fd = link.as_raw_fd();
     let broken = |errno| match errno {
@@ -106,7 +105,7 @@ fn check_welcome(settings: &Settings, payload: &[u8]) -> Result<()> {
     }
 }
 
-/// Sends the hello with a descriptor of the page, where there is one. A connection just made has room for it.
+/// Sends the hello with the page's descriptor, where there is one. A new connection always has room for it.
 fn send_hello(link: &OwnedFd, hello: &[u8]) -> raw::SysResult<()> {
     let page = host::descriptor();
     let descriptors = page.as_slice();
@@ -119,7 +118,7 @@ fn send_hello(link: &OwnedFd, hello: &[u8]) -> raw::SysResult<()> {
     sent.map(drop).map_err(|errno| Errno(errno.raw_os_error()))
 }
 
-/// The error for a monitor that is gone, and is not looked for again yet.
+/// The error for a monitor that has ended, while it is too early for another attempt to replace it.
 pub(super) fn no_monitor_yet(settings: &Settings, wait: Duration) -> Error {
     unusable(
         settings,

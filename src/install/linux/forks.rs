@@ -1,4 +1,4 @@
-//! Forks of a host: a child has one thread alone, and what the others had locked would stay locked in it for ever.
+//! Forks of a host: a child has only the forking thread, and a lock that another thread held would stay locked in it for ever.
 
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, Once, TryLockError};

@@ -15,10 +15,10 @@ use crate::sys::raw::{self, Deadline, Errno, FileIdentity, SocketAddress};
 use crate::sys::spawn::Program;
 use crate::wire;
 
-/// How long a message waits for room, where the monitor is stopped.
+/// How long a message waits for room in the socket's queue, where the monitor is stopped.
 const ANNOUNCE: Duration = Duration::from_secs(1);
 
-/// A connection to a monitor, and nothing attached yet.
+/// A connection to a monitor, before the handlers are installed.
 pub(super) struct Connected {
     connection: Connection,
     identity: FileIdentity,
@@ -26,7 +26,7 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// Does everything that can fail for reasons outside this process.
+    /// Makes the directory and finds or starts a monitor: everything that can fail for reasons outside this process.
     pub(super) fn to_monitor(settings: &Settings) -> Result<Self> {
         dump_dir::make(&settings.dump_dir)?;
         host::set_log_bytes(settings.log_bytes)?;
@@ -38,7 +38,7 @@ impl Connected {
         Ok(Self { connection, identity, monitor: program.ok() })
     }
 
-    /// Attaches the handlers.
+    /// Installs the handlers.
     pub(super) fn arm(self, settings: Settings) -> Result<Installation> {
         init_thread()?;
         let Self { connection: Connection { link, monitor_pid, welcomed }, identity, monitor } = self;
@@ -68,20 +68,20 @@ impl Connected {
 /// An armed process.
 pub(super) struct Installation {
     pub(super) settings: Settings,
-    /// None only while the handlers are attached anew, and after that failed.
+    /// None while the handlers are installed again, and after that has failed.
     armed: Option<Armed>,
     link: OwnedFd,
-    /// Whether the monitor has welcomed us, and so knows all our messages.
+    /// Whether the monitor has answered the hello, and so knows all our messages.
     pub(super) welcomed: bool,
     identity: FileIdentity,
-    /// The process that installed; a forked child inherits this structure with its parent's connections.
+    /// The process that installed. A forked child inherits this structure with its parent's connection.
     pid: i32,
 }
 
 impl Installation {
-    /// Goes over to another monitor, and puts our handlers in front again.
+    /// Replaces the connection by one to another monitor, and installs our handlers again.
     pub(super) fn reconnect(&mut self, connected: Connected) -> Result<()> {
-        // Armed anew without being disarmed: a crash of another thread at this moment is not to be missed.
+        // Armed again without disarming first, so that a crash of another thread in between is not missed.
         self.armed = None;
         let anew = connected.arm(self.settings.clone())?;
         std::mem::replace(self, anew).disarm();
@@ -98,7 +98,7 @@ impl Installation {
         }
     }
 
-    /// Takes the handlers away and closes the connection.
+    /// Puts back the previous handlers and closes the connection.
     pub(super) fn disarm(self) {
         let link_is_ours = self.link_is_ours();
         let Self { armed, link, .. } = self;
@@ -107,8 +107,7 @@ impl Installation {
             raw::allow_tracer(0);
         }
         if !link_is_ours {
-            // The host has closed its descriptors and may have given our numbers to something else, which closing them
-            // would hit.
+            // The host has closed its descriptors and may have reused this number: closing it would close another file.
             std::mem::forget(link);
         }
     }
@@ -123,7 +122,8 @@ impl Installation {
         self.pid == raw::getpid() && self.link_is_ours() && !raw::is_hung_up(self.link.as_raw_fd())
     }
 
-    /// Tells the monitor that this process's end is no news. Does not wait; a forked child has nothing to say.
+    /// Tells the monitor that this process's end needs no record. Does not wait, and does nothing in a forked child, whose
+    /// connection is its parent's.
     pub(super) fn say_goodbye(&self) {
         if self.pid == raw::getpid() && self.link_is_ours() {
             let goodbye = wire::header(wire::KIND_USER + wire::USER_GOODBYE, 0);

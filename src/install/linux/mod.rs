@@ -1,6 +1,6 @@
-//! The host's side on Linux: `connect` finds a monitor, `start` starts one, `installation` attaches the handlers,
-//! `requests` are what an installed host asks of its monitor, `forks` is about its children. What the host adds to its dumps
-//! is in the page, of which the monitor need not be told.
+//! The host's side on Linux: `connect` finds a monitor, `start` starts one, `installation` installs the handlers,
+//! `requests` has the calls that an installed host makes, `forks` keeps forks and calls apart. What a host adds to its dumps
+//! goes into the page, without a message to the monitor.
 
 mod connect;
 mod forks;
@@ -30,7 +30,8 @@ fn installed() -> MutexGuard<'static, Option<Installation>> {
     INSTALLED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Arms the process. After a failure nothing is installed.
+/// Arms the process. After an error of the first call nothing is installed; after one of a later call the installation stays,
+/// but its handlers may be gone where they could not be installed again.
 pub fn install(config: &Config) -> Result<()> {
     let settings = config.resolve()?;
     forks::wait_for_calls();
@@ -76,7 +77,7 @@ pub fn is_armed() -> Result<()> {
     ))
 }
 
-/// Faults in `begin..end` are a runtime's own business.
+/// Names code of a language runtime: faults in `begin..end` go to the previous handler first.
 pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
     if begin == 0 || end == 0 {
         return Err(Error::new(CM_ERR_NULL_ARGUMENT, "begin or end of the code is NULL: give addresses"));
@@ -95,13 +96,12 @@ pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
     Err(Error::new(CM_ERR_LIMIT, format!("{} ranges of runtime code are given already", handler::RANGES_MAX)))
 }
 
-/// Has every orderly end of this process, by exit(3) or a return from main, say goodbye: kernels before 6.15 cannot tell
-/// the monitor with which status a process has ended. Once for the process's life; without it there is one record too
-/// many.
+/// Sends a goodbye when this process ends by exit(3) or a return from main, because kernels before 6.15 do not tell the
+/// monitor a process's exit status. Registered once; without it there is a needless record.
 fn say_goodbye_at_exit() {
     static REGISTERED: Once = Once::new();
     extern "C" fn on_exit() {
-        // A thread that is just installing holds the lock, and has nothing to say goodbye to yet.
+        // A thread that is installing holds the lock; there is no connection to say goodbye on yet.
         if let Ok(installed) = INSTALLED.try_lock() {
             installed.iter().for_each(Installation::say_goodbye);
         }

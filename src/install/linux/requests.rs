@@ -1,4 +1,5 @@
-//! What an installed host asks of its monitor: a dump of the living process, and to watch its heartbeat.
+//! What a host requests: attached files, which go into the page; and of its monitor a dump of the living process, and to
+//! watch its heartbeat.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +15,8 @@ use crate::status::{CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_UNSUPPORTED};
 use crate::sys::raw;
 use crate::wire::Payload;
 
-/// After a monitor could not be reached, calls do not try again for this long; twice as long each time, up to the second.
+/// After a monitor could not be reached, calls do not try again for the first of these; then for twice as long each time, up
+/// to the second.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)];
 
 /// When a monitor may be looked for again.
@@ -38,7 +40,7 @@ pub fn attach_file(path: &Path) -> Result<()> {
     Ok(host::attach_file(path.as_os_str().as_encoded_bytes())?)
 }
 
-/// Promises a sign of life within `within`, again and again; zero ends the promise.
+/// Starts the heartbeat: the host has to call `heartbeat` within each `within`; zero ends it.
 pub fn start_heartbeat(within: Duration) -> Result<()> {
     if !within.is_zero() && within < HEARTBEAT_MIN {
         return Err(Error::new(
@@ -49,7 +51,7 @@ pub fn start_heartbeat(within: Duration) -> Result<()> {
     let mut installed = installed();
     let installation = installed.as_mut().ok_or_else(|| not_installed("cm_heartbeat_start"))?;
     host::start_heartbeat(within)?;
-    // A monitor that was connected to just now has seen the promise already.
+    // A new monitor reads the page at the hello, so it needs no message.
     if installation.monitor_is_there() { installation.announce_heartbeat() } else { reconnect(installation) }
 }
 
@@ -77,7 +79,7 @@ pub fn dump_now(reason: &str) -> Result<PathBuf> {
     connect::request_dump(&settings, &payload)
 }
 
-/// Finds or starts another monitor where ours has gone, or is a forked child's parent's.
+/// Finds or starts a monitor where ours has ended, or the connection is a parent process's.
 fn reconnect(installation: &mut Installation) -> Result<()> {
     let mut retry = RETRY.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(retry) = retry.as_ref().filter(|retry| Instant::now() < retry.not_before) {

@@ -42,8 +42,8 @@ fn c_string(bytes: Vec<u8>) -> CString {
     CString::new(bytes).unwrap_or_default()
 }
 
-/// How often a monitor is looked for and started. One that is there may be about to end, and one that is started leaves it
-/// to that one.
+/// How often a monitor is looked for and started. One that listens may be about to end, and a new one that finds it
+/// listening ends at once.
 const ATTEMPTS: usize = 3;
 
 /// Connects to a monitor, which is started where none listens.
@@ -59,10 +59,10 @@ pub(super) fn find_or_start(settings: &Settings, program: &Result<Program>, dead
     Err(unusable(settings, "the monitor hung up at once; does it serve too many hosts already?"))
 }
 
-/// Starts a monitor and connects to the one that listens then: that one, or that of another host which was faster.
+/// Starts a monitor and connects to the one that listens then: this one, or one that another host has started first.
 fn start_and_connect(settings: &Settings, program: &Result<Program>, deadline: Deadline) -> Result<Option<Connection>> {
     let program = program.as_ref().map_err(Clone::clone)?;
-    // The read end is kept until the connection stands: a monitor without a host lives as long as its starter waits.
+    // The read end is kept open until the connection is made: a monitor without a host waits for one as long as that.
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|errno| Error::system("cannot make a pipe", errno))?;
     let path = Path::new(OsStr::from_bytes(program.path().to_bytes()));

@@ -1,7 +1,7 @@
 //! The host's side on Windows and macOS: crash-handler's handlers, minidumper's client, and a monitor whose backend is
 //! minidumper's server.
 //!
-//! What our own monitor or our own handlers do on Linux is refused with `CM_ERR_UNSUPPORTED`.
+//! What only the Linux handlers or monitor can do is refused with `CM_ERR_UNSUPPORTED`.
 
 mod monitor_process;
 
@@ -116,7 +116,7 @@ pub fn add_runtime_code(_begin: usize, _end: usize) -> Result<()> {
     Err(unsupported("cm_add_runtime_code"))
 }
 
-/// The error of everything that is kept in a page, which there is on Linux alone.
+/// The error of everything that needs the page, which exists on Linux alone.
 const NO_PAGE: StaticError =
     StaticError::new(CM_ERR_UNSUPPORTED, c"annotations, memory, the log and heartbeats are supported on Linux alone");
 

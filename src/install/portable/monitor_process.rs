@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::install::{hello_payload, monitor_program, refuse_other_file, timed_out, unusable};
 use crate::wire;
 
-/// A monitor tells at its standard output when it is ready.
+/// A monitor writes to its standard output when it is ready.
 const READY_FD: i32 = 1;
 
 /// Connects to the monitor at the socket path, which is started where none listens.
@@ -21,7 +21,7 @@ pub(super) fn connect(settings: &Settings) -> Result<Client> {
     if let Ok(client) = to_living_monitor(settings) {
         return Ok(client);
     }
-    // One that is there may be about to end, and one that is started leaves it to that one.
+    // A monitor that listens may be about to end, and a new one that finds it listening ends at once.
     start(settings)?;
     to_living_monitor(settings).or_else(|_| {
         start(settings)?;
@@ -57,7 +57,7 @@ fn start(settings: &Settings) -> Result<()> {
     }
 }
 
-/// What it says at its standard output, within the deadline.
+/// The message that a monitor writes to its standard output, within the deadline.
 fn read_ready_message(monitor: &mut Child, settings: &Settings) -> std::result::Result<Vec<u8>, RecvTimeoutError> {
     let stdout = monitor.stdout.take();
     let (sender, receiver) = mpsc::channel();
@@ -70,22 +70,21 @@ fn read_ready_message(monitor: &mut Child, settings: &Settings) -> std::result::
             }
         };
         if let Some(Ok(length)) = stdout.map(read) {
-            // Who has waited too long does not listen any more.
+            // After the deadline the receiver is gone.
             let _ = sender.send(message[..length].to_vec());
         }
     });
     receiver.recv_timeout(settings.deadline)
 }
 
-/// What a terminal sends to the host's processes is not for the monitor, nor are the host's descriptors, which it may
-/// outlive.
+/// Keeps a terminal's signals and the host's descriptors from the monitor, which may outlive the host.
 #[cfg(unix)]
 fn detach(command: &mut Command) {
     std::os::unix::process::CommandExt::process_group(command, 0);
     crate::sys::descriptors::inherit_none(command);
 }
 
-/// What a console sends to the host's processes is not for the monitor.
+/// Keeps a console's signals from the monitor.
 #[cfg(windows)]
 fn detach(command: &mut Command) {
     const DETACHED_PROCESS: u32 = 0x8;

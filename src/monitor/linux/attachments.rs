@@ -1,4 +1,4 @@
-//! Files that a host wants kept with its dump.
+//! Copying the files that a host has attached.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata, OpenOptions};
@@ -12,11 +12,11 @@ use crate::page::layout::ATTACHMENTS;
 /// How many bytes of each file are copied.
 const ATTACHMENT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Names that a copy must not have, since the dump and the record have them.
+/// Extensions that a copy must not have: the dump and the record have them.
 const TAKEN: [&str; 2] = ["dmp", "json"];
 
-/// Of all files together, what is copied while the host waits. More could take long: the kernel holds up who writes faster
-/// than the disk.
+/// How many bytes of all files together are copied while the host waits. More could take long: the kernel blocks a process
+/// that writes faster than the disk.
 const WHILE_HOST_WAITS: u64 = 4 * 1024 * 1024;
 
 /// The attachments of one dump, copied to `<stem>.<name>` in the dump directory.
@@ -31,9 +31,9 @@ pub(super) struct Attachments {
 struct Attachment {
     /// As the host gave it.
     path: PathBuf,
-    /// The file, open since it was there, at the end of what has been copied, at most 64 MiB of it; and its name.
+    /// The open file, positioned at the end of what has been copied and limited to 64 MiB, and its name.
     source: Option<(Take<File>, String)>,
-    /// The copy and its name, once there was something to copy.
+    /// The copy and its name, once the file was not empty.
     copy: Option<(File, String)>,
     failure: Option<String>,
 }
@@ -48,7 +48,7 @@ impl Attachments {
         attachments
     }
 
-    /// Copies what the files have got since, what was left, and files that were not there or empty before.
+    /// Copies what was appended since, what was left over, and files that did not exist or were empty before.
     pub(super) fn copy_what_is_new(&mut self) {
         self.copy_at_most(u64::MAX);
     }
@@ -87,7 +87,7 @@ impl Attachments {
 }
 
 impl Attachment {
-    /// Says how much it copied.
+    /// Gives how many bytes it has copied.
     fn copy_at_most(
         &mut self,
         bytes: u64,
@@ -103,7 +103,7 @@ impl Attachment {
         if let Some((copy, _)) = &mut self.copy {
             return io::copy(&mut source, copy);
         }
-        // No file is made for nothing. By a read and not by the length, which of a file of /proc is 0.
+        // An empty file gets no copy. Tested by a read, because the length of a file of /proc is 0.
         if bytes == 0 || matches!(source.get_ref().get_ref().read_at(&mut [0], 0), Ok(0)) {
             return Ok(0);
         }
@@ -120,8 +120,8 @@ impl Attachment {
 }
 
 fn open(path: &Path) -> io::Result<Take<File>> {
-    // Looked at first: to open a device may do something. Then once more, since it may be another one by then; to open a
-    // pipe or a file that somebody has a lease on would wait, and so would reading some files of the kernel's.
+    // Checked before, because opening a device may have effects; and after, because the path may mean another file by then.
+    // O_NONBLOCK, because opening a pipe, or a file on which another process has a lease, would wait.
     let regular = |file: io::Result<Metadata>| match file?.is_file() {
         true => Ok(()),
         false => Err(io::Error::other("it is not a regular file")),

@@ -1,7 +1,7 @@
-//! A child of the monitor: what it does, or becomes, harms and holds up nobody else.
+//! A child of the monitor. Nothing that it does holds up the monitor.
 //!
-//! Its end comes by pidfd, and its result, where it has one, as one message on a socket. What the child does with its
-//! descriptors or with children of its own therefore makes no difference.
+//! Its end comes by pidfd, and its result, where it has one, as one message on a socket. So it makes no difference whether
+//! the child closes its descriptors, starts children of its own, or execs another program.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -27,7 +27,7 @@ pub(super) struct ResultSender(OwnedFd);
 impl ResultSender {
     pub(super) fn send(&self, result: &[u8]) {
         let result = &result[..result.len().min(RESULT_MAX)];
-        // The monitor may be gone: the files are there all the same.
+        // The monitor may have ended; the files are there all the same.
         let _ = rustix::net::send(&self.0, result, SendFlags::NOSIGNAL);
     }
 }
@@ -72,7 +72,7 @@ impl Child {
     }
 
     pub(super) fn kill(&self) {
-        // Nobody else waits for the child, so its id is its own until `reap`.
+        // Only `reap` waits for the child, so its id is its own until then.
         raw::kill(self.pid);
     }
 
@@ -81,7 +81,7 @@ impl Child {
         let pid = Pid::from_raw(self.pid)?;
         let (_, status) = match rustix::process::waitpid(Some(pid), WaitOptions::NOHANG) {
             Ok(waited) => waited?,
-            // Code of the program that is its own monitor has waited for it.
+            // Other code of a program that is its own monitor has waited for it.
             Err(_) => return Some(End(None)),
         };
         let fate = match (status.exit_status(), status.terminating_signal()) {
@@ -93,5 +93,5 @@ impl Child {
     }
 }
 
-/// How a child has ended, in words where that was not well.
+/// How a child has ended: a description of a failure, or None.
 pub(super) struct End(pub Option<String>);

@@ -1,4 +1,4 @@
-//! The children that write dumps and call the program's callback: started, heard, and ended where they are late.
+//! The children that write dumps and call the program's callback: starting them, taking their results, killing late ones.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -19,10 +19,10 @@ use crate::monitor::record;
 use crate::sys::raw;
 use crate::wire::{self, Payload};
 
-/// Where there are no pidfds (before Linux 5.3), how often it is asked whether a child has ended.
+/// How often children are checked where there are no pidfds (before Linux 5.3).
 const ASK: Duration = Duration::from_millis(50);
 
-/// A dump that nobody has answered for: the session's answer.
+/// The answer to a session whose writers have both failed.
 pub(super) struct Unanswered {
     pub session: u64,
     pub answer: Vec<u8>,
@@ -32,7 +32,7 @@ pub(super) struct Unanswered {
 pub(super) struct Children {
     pub queue: Queue<Process, Child>,
     last_id: u64,
-    /// For all dumps: the system does not change.
+    /// Read once for all dumps.
     system: SystemInfo,
 }
 
@@ -51,7 +51,7 @@ impl Children {
         Some(job)
     }
 
-    /// Starts the callback for a report, in a child that has no use for the descriptors `own`.
+    /// Starts the callback for a report, in a child that closes the descriptors `own`.
     pub(super) fn start_callback(&mut self, poll: &Poll, mut report: Report, own: &[RawFd]) {
         let call = |_: ResultSender| {
             let _ = rustix::process::nice(19);
@@ -64,7 +64,7 @@ impl Children {
         }
     }
 
-    /// Starts a writer, which has no use for the descriptors `own` but for those of its host and of `socket`, its session's.
+    /// Starts a writer. It closes the descriptors `own`, but keeps its host's pidfd and `socket`, its session's.
     pub(super) fn start_writer(
         &mut self,
         poll: &Poll,
@@ -75,7 +75,7 @@ impl Children {
         let needed = [socket, job.process.end()].map(|fd| fd.map_or(-1, |fd| fd.as_raw_fd()));
         let started = Child::start(&self.without_own(own, &needed), |result| {
             writer::write(&job, &self.system, writer::HOST_END, |written| {
-                // First, so that the monitor has read it before the host's next request.
+                // Sent first, so that the monitor has it before the host's next request.
                 result.send(&encode(written));
                 if let Some(socket) = socket {
                     answer(socket, &job, written);
@@ -101,7 +101,7 @@ impl Children {
         }
     }
 
-    /// The descriptors of which a child that needs `needed` has no use.
+    /// The monitor's descriptors without those that a child needs.
     fn without_own(&self, own: &[RawFd], needed: &[RawFd]) -> Vec<RawFd> {
         let of_children = self.queue.children().flat_map(|(_, child)| child.descriptors());
         own.iter().copied().chain(of_children).filter(|fd| !needed.contains(fd)).collect()
@@ -119,7 +119,7 @@ impl Children {
         self.queue.started(id, child, stage);
     }
 
-    /// Takes the result of a writer, if it is there.
+    /// Takes the result of a writer, if it has come.
     pub(super) fn take_result(&mut self, poll: &Poll, id: u64) {
         let Some((descriptor, bytes)) = self.queue.child_mut(id).and_then(Child::take_result) else { return };
         poll.remove(descriptor);
@@ -134,7 +134,7 @@ impl Children {
         }
     }
 
-    /// Takes all results that are there.
+    /// Takes all results that have come.
     pub(super) fn take_results(&mut self, poll: &Poll) {
         for id in self.queue.writers() {
             self.take_result(poll, id);
@@ -178,7 +178,7 @@ impl Children {
         }
     }
 
-    /// A writer that could not even write a record has another one do it, which then answers the host.
+    /// After a writer has ended without a result, another one writes the record of the failure and answers the host.
     fn writer_failed(&mut self, job: Job<Process>, writer: i32, reason: String) -> Option<Unanswered> {
         match job.work {
             Work::Dump { tid, cause } => {
@@ -195,7 +195,7 @@ impl Children {
         }
     }
 
-    /// Ends what is late. To be called after each wait, which may be no longer than until [`Self::next_deadline`].
+    /// Kills late children. To be called after each wait, which may be no longer than until [`Self::next_deadline`].
     pub(super) fn end_overdue(&mut self, poll: &Poll) -> Vec<Unanswered> {
         while let Some(late) = self.queue.overdue(Instant::now()) {
             log::error!("process {}, a writer, did not end in time and is ended", late.pid);
@@ -225,13 +225,13 @@ fn log_written(job: &Job<Process>, written: &Written) {
     if let Some(path) = written.dump.as_ref().or(written.record.as_ref()) {
         log::info!("process {pid}: wrote {}", path.display());
     }
-    // Of a failed dump its writer's end is in the log.
+    // For a failed dump the end of its writer has been logged.
     if let Some(reason) = written.failure.as_ref().filter(|_| !matches!(job.work, Work::FailedDump { .. })) {
         log::error!("process {pid}: {reason}");
     }
 }
 
-/// What the program is told of a job that is done.
+/// The report for the program's callback.
 fn report_of(job: &Job<Process>, written: &Written) -> Report {
     let mut report = Report {
         dump: written.dump.clone(),
@@ -261,13 +261,13 @@ fn report_of(job: &Job<Process>, written: &Written) -> Report {
     report
 }
 
-/// Tells the host that its dump is there, or never will be. It may be gone already.
+/// Answers the host: its dump is there, or there will be none. The host may have ended already.
 fn answer(socket: BorrowedFd<'_>, job: &Job<Process>, written: &Written) {
     let (Work::Dump { cause, .. } | Work::FailedDump { cause, .. }) = &job.work else { return };
     let sent = rustix::net::send(socket, &answer_to(cause, written), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     if let Err(errno) = sent.map_err(|errno| (errno != rustix::io::Errno::PIPE).then_some(errno)) {
         errno.into_iter().for_each(|errno| log::warn!("process {}: cannot answer: {errno}", job.pid));
-        // A peer that does not read what it has asked for loses its connection, which the monitor then sees closed.
+        // A peer that does not read its answers loses its connection; the monitor then sees it closed.
         let _ = rustix::net::shutdown(socket, rustix::net::Shutdown::Both);
     }
 }

@@ -1,4 +1,5 @@
-//! The processes that are connected: taken in, listened to, and missed when they end. What they want written becomes a job.
+//! The connected processes: accepting them, handling their messages, and noticing their ends. What is to be written for them
+//! becomes a job.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -15,17 +16,17 @@ use crate::monitor::queue::{self, Cause, Job, Work};
 use crate::sys::process;
 use crate::wire::{self, Verdict};
 
-/// Connections accepted for one event. Fewer than events, among which are the ends of those accepted before: who connects
-/// again and again is not to keep the others from being served.
+/// Connections accepted for one event: fewer than the events taken at a time, so that a process which connects again and again
+/// does not keep the monitor from serving others.
 const ACCEPTED_AT_ONCE: usize = 16;
 /// Messages taken from each connection of a process that has ended.
 const DRAINED_MAX: usize = 1024;
 
-/// What concerns others.
+/// What the event loop passes on.
 pub(super) enum Event {
     /// Something is to be written.
     Job(Box<Job<Process>>),
-    /// A session has ended, and waits for no answer any more.
+    /// A session has ended, and needs no answers any more.
     SessionEnded(u64),
 }
 
@@ -34,9 +35,9 @@ pub(super) struct Clients {
     listener: Option<Listener>,
     sessions: Sessions,
     hosts: Hosts<Process>,
-    /// Where dumps go of hosts that do not say.
+    /// For hosts that have sent no hello.
     default: Description,
-    /// Whether anybody was taken in yet.
+    /// Whether any process has connected yet.
     pub had_any: bool,
     events: VecDeque<Event>,
 }
@@ -56,7 +57,8 @@ impl Clients {
         !self.hosts.is_empty()
     }
 
-    /// Stops listening, unless somebody who is `wanted` has just connected; says whether it did.
+    /// Stops listening, unless a process has connected meanwhile and `wanted` says that it is to be served. Says whether it has
+    /// stopped.
     pub(super) fn release(&mut self, poll: &Poll, wanted: bool) -> bool {
         let lock = self.listener.as_ref().and_then(Listener::lock);
         if wanted && self.accept(poll, listener::BACKLOG as usize) {
@@ -68,12 +70,12 @@ impl Clients {
         true
     }
 
-    /// Takes in those who wait to be.
+    /// Accepts some of the waiting connections.
     pub(super) fn accept_some(&mut self, poll: &Poll) {
         self.accept(poll, ACCEPTED_AT_ONCE);
     }
 
-    /// Takes in those who wait to be, up to a number; says whether anybody was there.
+    /// Accepts waiting connections, up to a number; says whether there was one.
     fn accept(&mut self, poll: &Poll, at_most: usize) -> bool {
         let mut accepted = false;
         for _ in 0..at_most {
@@ -90,7 +92,7 @@ impl Clients {
     fn admit(&mut self, poll: &Poll, socket: OwnedFd, process: Process) {
         let pid = process.pid;
         if self.hosts.get(pid).is_some_and(|host| !host.process.is_same_as(&process)) {
-            // The id is used again: the one that had it before has ended.
+            // The id is used again, so the process that had it before has ended.
             self.host_ended(poll, pid);
         }
         let Some(id) = self.sessions.admit(socket, pid) else { return };
@@ -109,14 +111,14 @@ impl Clients {
         self.hosts.add_session(pid);
     }
 
-    /// Takes one message of a session and acts on it.
+    /// Receives one message of a session and handles it.
     pub(super) fn handle_message(&mut self, poll: &Poll, id: u64) {
         if let Received::Message(pid, message, descriptor) = self.receive(poll, id) {
             self.handle(poll, id, pid, message, descriptor);
         }
     }
 
-    /// Takes one message; what is not one has been dealt with.
+    /// Receives one message; ends the session where that fails.
     fn receive(&mut self, poll: &Poll, id: u64) -> Received {
         let received = self.sessions.receive(id);
         if let Received::End = received {
@@ -125,12 +127,12 @@ impl Clients {
         received
     }
 
-    /// Acts on what a process that has ended has still said: a goodbye is in time until then.
+    /// Handles the messages that a process has sent before it ended, a goodbye among them.
     fn drain(&mut self, poll: &Poll, pid: i32) {
-        // On one that waits to be accepted it may have said something too.
+        // They may also lie on a connection that was not accepted yet.
         self.accept(poll, listener::BACKLOG as usize);
         for id in self.sessions.of(pid) {
-            // Bounded: children of it may hold the connection open, and go on.
+            // Bounded, because its children may hold the connection open and go on sending.
             for _ in 0..DRAINED_MAX {
                 match self.receive(poll, id) {
                     Received::Message(pid, message, descriptor) => self.handle(poll, id, pid, message, descriptor),
@@ -188,12 +190,12 @@ impl Clients {
         self.hosts.set_heartbeat(pid, promise);
     }
 
-    /// Has hosts dumped that have given no sign of life in time.
+    /// Has hosts dumped whose heartbeat is overdue.
     pub(super) fn check_heartbeats(&mut self) {
         let look = |process: &Process| Some((process.heartbeat()?.1, process.is_stopped()));
         for (pid, within) in self.hosts.overdue(Instant::now(), look) {
             log::warn!("process {pid} gave no sign of life for {within:?}");
-            // Nobody is to blame; the main thread's id is the process's.
+            // No thread is to blame, so the main one is shown first; its id is the process's.
             self.request(pid, None, Work::Dump { tid: pid, cause: Cause::Hang(within) });
         }
     }
@@ -221,8 +223,8 @@ impl Clients {
         let Some((socket, pid)) = self.sessions.remove(id) else { return };
         poll.remove(&socket);
         self.events.push_back(Event::SessionEnded(id));
-        // A host that is ending is kept until its pidfd says that it has. One that closed its connections, or replaced
-        // itself by another program, is no host any more.
+        // A host that is ending is kept until its pidfd reports the end. One that has closed its connections, or has become
+        // another program (execve(2)), is no host any more.
         let last = self.hosts.remove_session(pid);
         if last.is_some_and(|host| host.end_expected || !host.process.is_ending()) {
             self.forget_host(poll, pid);

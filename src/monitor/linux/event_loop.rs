@@ -1,4 +1,4 @@
-//! Waits for what happens, and hands on what one room tells to those that it concerns.
+//! The event loop: waits for events, and passes them between the clients and the children.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -25,12 +25,12 @@ pub(in crate::monitor) fn serve(listener: Listener, starter: Option<File>, optio
 struct Monitor {
     poll: Poll,
     termination: OwnedFd,
-    /// The ready pipe: while its reader waits, a host is about to connect.
+    /// The ready pipe: while its reader has it open, a host is about to connect.
     starter: Option<OwnedFd>,
     /// Whether to go on although there is no host: always with `--stay`, without a starter until the first one comes.
     stay: bool,
     wait_for_first: bool,
-    /// SIGTERM came: what is being written is finished, nothing more is begun.
+    /// SIGTERM came: jobs that were accepted are finished, then the monitor ends although hosts are left.
     stopping: bool,
     clients: Clients,
     children: Children,
@@ -65,7 +65,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Whether there is nobody left to serve. Then the listener is released, unless somebody connects meanwhile.
+    /// Whether no host is left. Then the listener is released, unless a process connects meanwhile.
     fn finished(&mut self) -> bool {
         let wait_for_first = self.wait_for_first && !self.clients.had_any;
         let expecting = self.stay || wait_for_first || self.starter.is_some() || self.clients.has_hosts();
@@ -96,7 +96,7 @@ impl Monitor {
     fn dispatch_events(&mut self) {
         while let Some(event) = self.clients.next_event() {
             match event {
-                // A second dump meanwhile would only delay others.
+                // A host has one request at a time; a second one would only delay the others.
                 Event::Job(job) if job.session.is_some_and(|session| self.owes_answer(session)) => {
                     log::warn!(
                         "process {}: another request before the answer to the last: its connection is closed",
@@ -110,9 +110,9 @@ impl Monitor {
         }
     }
 
-    /// Whether a dump that this session has asked for is being written.
+    /// Whether a request of this session has not been answered yet.
     fn owes_answer(&mut self, session: u64) -> bool {
-        // The host may have read an answer of which the monitor has not been told yet.
+        // The host may have read an answer whose result the monitor has not taken yet.
         self.children.take_results(&self.poll);
         self.children.queue.owes_answer(session)
     }
@@ -133,7 +133,7 @@ impl Monitor {
         }
     }
 
-    /// What is of no use to a child, and would do harm there: connections that it kept open would not end with the monitor.
+    /// The descriptors that children close: connections that a child kept open would not end with the monitor.
     fn descriptors(&self) -> Vec<RawFd> {
         let few = [&self.termination].into_iter().chain(&self.starter).map(AsRawFd::as_raw_fd);
         few.chain([self.poll.descriptor()]).chain(self.clients.descriptors()).collect()

@@ -1,5 +1,5 @@
-//! What has to hold whatever a peer sends. `fuzz/` searches for a message that breaks it; the test below replays what it
-//! has found so far. Not part of the library that users get.
+//! What has to hold for any message. `fuzz/` searches for one that breaks it; the test below replays those found so far. Not
+//! part of the library that users get.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! The page of one host: where it is read.
+//! Reading the page of one host, from its memory or by descriptor.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -28,9 +28,9 @@ impl HostPage {
         Self { address, memfd: descriptor.filter(is_page).map(Rc::new) }
     }
 
-    /// What the host has put there: as it is in its memory, where that can be read, else by the descriptor. A forked child's
-    /// memory is its own, and its parent's descriptor is not.
-    /// With `is_gone` the process has ended, and its id may be another's.
+    /// What the host has put there. The host's memory is read where possible, because a forked child's own copy is there and
+    /// not behind its parent's descriptor. With `is_gone` the process has ended, and its id may be another's: then the
+    /// descriptor is read.
     pub(super) fn entries(&self, pid: i32, is_gone: bool) -> Entries {
         if self.address == 0 {
             return Entries::default();
@@ -44,13 +44,13 @@ impl HostPage {
         let of_pid = |path: PathBuf| resolve_proc_self(pid, path);
         entries.attachments = entries.attachments.into_iter().map(of_pid).collect();
         if !gone {
-            // An id that was used again is another thread's.
+            // Annotations of an earlier thread with a reused id are left out.
             entries.thread_annotations.retain(|annotation| began_before(pid, annotation.tid, annotation.set_at));
         }
         entries
     }
 
-    /// The time within which the host promises signs of life, and the last one by CLOCK_MONOTONIC. None for no promise.
+    /// The heartbeat's timeout, and its last stamp by CLOCK_MONOTONIC; None for no heartbeat.
     pub(super) fn heartbeat(&self, pid: i32) -> Option<(Duration, Duration)> {
         let heartbeat = match &self.memfd {
             Some(memfd) => read::heartbeat(&by_descriptor(memfd)),
@@ -82,7 +82,7 @@ fn by_descriptor(memfd: &OwnedFd) -> impl Fn(usize, usize) -> io::Result<Vec<u8>
     }
 }
 
-/// What the host calls /proc/self is, seen from here, another directory: that of its pid.
+/// A path below /proc/self means another directory in this process; the host's is that of its pid.
 fn resolve_proc_self(pid: i32, path: PathBuf) -> PathBuf {
     let of_host = path.strip_prefix("/proc/self").map(|rest| Path::new("/proc").join(pid.to_string()).join(rest));
     of_host.unwrap_or(path)

@@ -1,6 +1,6 @@
-//! The listening socket: that no two monitors have the same one, and who may connect.
+//! The listening socket: one monitor has it, and only processes of its user may connect.
 //!
-//! The path's lock is held while a monitor looks whether somebody listens and begins to listen itself, and again while it
+//! A monitor holds the path's lock while it checks whether another one listens and begins to listen itself, and again while it
 //! stops.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -19,8 +19,8 @@ use crate::sys::raw::{self, Deadline, SocketAddress};
 
 /// Connections that wait to be accepted; the kernel caps it at net.core.somaxconn.
 pub(super) const BACKLOG: i32 = 1024;
-/// How long a monitor that starts waits for one that is there to take its connection. One that does not is stopped or
-/// overloaded, but it is there.
+/// How long a starting monitor waits for another one to accept a connection. One that does not is stopped or overloaded, but
+/// it exists.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// A socket that this process alone listens at.
@@ -51,7 +51,7 @@ impl Listener {
         Ok(Some(Self { socket, path: path.to_owned(), file }))
     }
 
-    /// The next process that waits to be taken in and may be: one of this user.
+    /// Accepts the next connection, if its peer is a process of this user.
     pub(super) fn accept(&self) -> Accepted {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = match rustix::net::accept_with(&self.socket, flags) {
@@ -73,15 +73,15 @@ impl Listener {
         Accepted::Peer(socket, process)
     }
 
-    /// As long as it is held no monitor begins to listen here. None where it cannot be had (the directory may be gone): then
-    /// there is nothing left to protect.
+    /// The path's lock: while it is held no other monitor begins to listen here. None where it cannot be taken, as when the
+    /// directory is gone.
     pub(super) fn lock(&self) -> Option<Lock> {
         Lock::take(&self.path).ok()
     }
 
     /// Stops listening.
     pub(super) fn release(self, lock: Option<Lock>) {
-        // Another monitor's socket is not ours to remove. Where there is none any more, the lock is all that is left.
+        // Another monitor's socket is left alone. Where there is no socket any more, only the lock is removed.
         if identity(&self.path).is_none_or(|found| found == self.file) {
             let _ = std::fs::remove_file(&self.path);
             lock.into_iter().for_each(Lock::remove);
@@ -100,7 +100,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
-/// Whether a monitor is there. A socket that nobody listens at is removed; anything else is left alone and an error.
+/// Whether a monitor listens. A socket that no process listens at is removed; anything else is left alone and is an error.
 pub(in crate::monitor) fn somebody_listens(path: &Path) -> Result<bool> {
     refuse_other_file(path)?;
     match raw::connect(&SocketAddress::new(path.as_os_str().as_encoded_bytes()), Deadline::after(PROBE)) {

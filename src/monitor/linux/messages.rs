@@ -1,4 +1,4 @@
-//! What the messages of a host mean. A bad one ends its connection, and nothing else.
+//! Interpreting the messages of hosts. A bad one ends its connection, and nothing else.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::wire::{self, Hello, Malformed, Reader};
 
 /// A message.
 pub(super) enum Message {
-    /// It says nothing that matters.
+    /// One that needs no action.
     Ignored,
     Ping,
     /// Who the host is, and where its page lies in its memory. It waits for a welcome.
@@ -29,13 +29,13 @@ pub(super) enum Message {
         tid: i32,
         reason: String,
     },
-    /// The promise of signs of life in the host's page has changed.
+    /// The heartbeat timeout in the host's page has changed.
     Heartbeat,
-    /// The host disarms itself.
+    /// The host disarms itself, or exits in order.
     Goodbye,
 }
 
-/// Why a message is not one that a host may send.
+/// Why a message is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BadMessage {
     Malformed(Malformed),
@@ -110,7 +110,7 @@ fn hello(payload: &[u8]) -> Option<Message> {
     if version != wire::PROTOCOL_VERSION {
         return Some(Message::OtherVersion(version));
     }
-    // A writer may take until the deadline, and keeps others waiting.
+    // A writer may take until the deadline and keeps other jobs waiting, so the deadline has bounds here too.
     let hello = Hello::parse(payload).filter(|hello| settings::DEADLINE_MS_RANGE.contains(&hello.deadline_ms))?;
     let description = Description {
         dump_dir: hello.dump_dir.to_owned(),

@@ -1,9 +1,11 @@
 //! The engine for Linux: one process, one thread, blocked in epoll.
 //!
-//! `event_loop` waits, by `poll`, and hands on what one room tells to those that it concerns; no room knows it, or one
-//! above. `clients` are the processes that are connected: over `listener`, which says who may, `sessions`, the connections,
-//! `messages`, what is said on them, `process`, who is behind them, and `host_page`, what that one adds to its dumps. `children` are the forked processes (`child`) that
-//! write. In one of them `writer` writes: `dump` is what is in a dump, `attachments` are the files beside it.
+//! `event_loop` waits by `poll` and passes events between two parts, which do not know each other or the event loop:
+//!
+//! - `clients`: the connected processes. `listener` accepts those that may connect, `sessions` are their connections,
+//!   `messages` says what they send. `process` is a process with the proof of its identity, `host_page` reads its page.
+//! - `children`: the forked processes (`child`) that write. In each of them `writer` makes the files: `dump` builds the dump,
+//!   `attachments` copies the attached files.
 
 mod attachments;
 mod child;

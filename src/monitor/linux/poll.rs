@@ -1,4 +1,4 @@
-//! What the monitor waits for: epoll(7), with the events as an enum.
+//! epoll(7), with the sources of events as an enum.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use rustix::time::Timespec;
 /// Events taken from the kernel at a time.
 const EVENTS: usize = 64;
 
-/// What a descriptor is of, as the number that epoll hands back.
+/// What a descriptor belongs to; epoll gives it back as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     Listener,
@@ -56,14 +56,14 @@ impl Poll {
         Ok(Self(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
-    /// Tells when `fd` can be read; says whether that works. A pipe's write end can not: it is told of when its reader has
-    /// gone, which is an error (poll(2)).
+    /// Watches `fd` until it is readable; false where that fails. A pipe's write end becomes an event when its reader has
+    /// closed it, since epoll always reports errors (epoll_ctl(2)).
     pub(super) fn add(&self, fd: BorrowedFd<'_>, source: Source) -> bool {
         let added = epoll::add(&self.0, fd, source.pack(), EventFlags::IN);
         added.inspect_err(|errno| log::error!("cannot watch descriptor {}: {errno}", fd.as_raw_fd())).is_ok()
     }
 
-    /// To be called before `fd` is closed: where a child has a copy of it, closing alone leaves it watched (epoll(7)).
+    /// To be called before `fd` is closed: where a child has a copy of it, closing does not end the watch (epoll(7)).
     pub(super) fn remove(&self, fd: impl AsFd) {
         let _ = epoll::delete(&self.0, fd);
     }

@@ -1,4 +1,4 @@
-//! A process, and the proof that an id still means it: a process id is used again once its process has been waited for.
+//! A process, and the proof that its id still belongs to it: the kernel reuses an id once its process has been waited for.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::monitor::record::HostInfo;
 use crate::page::read::Entries;
 use crate::sys::process;
 
-/// One process. What is known of it is of no other one.
+/// One process, with what tells it from a later one of the same id.
 #[derive(Clone)]
 pub(super) struct Process {
     pub pid: i32,
@@ -35,13 +35,13 @@ impl Process {
     /// The kernel says that the pidfd is the process's.
     fn by_pidfd(pid: i32, pidfd: OwnedFd) -> Self {
         let unique = process::unique_id(&pidfd);
-        // Not needed where there is a better mark; and true if the id still was the process's own afterwards.
+        // Read only where the kernel has no unique id, and used only if the id was still the process's own afterwards.
         let started = if unique.is_none() { start_time(pid) } else { None };
         let started = started.filter(|_| process::has_its_id(&pidfd));
         Self { pid, pidfd: Some(Rc::new(pidfd)), started, unique, page: HostPage::default() }
     }
 
-    /// On kernels before 6.5 the id is all there is. Where it changes its process meanwhile the process counts as gone.
+    /// For kernels before 6.5, where only the id is known. Where the id is reused meanwhile the process counts as gone.
     fn by_id(pid: i32) -> Self {
         let before = start_time(pid);
         let pidfd = process::pidfd(pid);
@@ -55,13 +55,13 @@ impl Process {
         self.pid == other.pid && self.unique == other.unique && self.started == other.started
     }
 
-    /// Whether the process is gone and another one has its id by now. Then nothing that the id gives is to be believed.
+    /// Whether the process has ended and another one has its id by now. Then nothing that is read by the id may be used.
     pub(super) fn id_is_reused(&self) -> bool {
         let has_its_id = self.pidfd.as_deref().is_some_and(process::has_its_id);
         !has_its_id && start_time(self.pid).is_some_and(|now| self.started != Some(now))
     }
 
-    /// What /proc says of the process, whose thread `tid` is there; nothing where its id is another's.
+    /// What /proc says of the process, whose thread `tid` exists; nothing where its id is reused.
     pub(super) fn info(&self, tid: i32) -> HostInfo {
         let info = ProcessInfo::read(self.pid, tid);
         if self.id_is_reused() {
@@ -76,7 +76,7 @@ impl Process {
         self.page.entries(self.pid, self.id_is_reused())
     }
 
-    /// What the process promises, and the stamp of its last sign of life; None for no promise.
+    /// The process's heartbeat: its timeout and last stamp; None for no heartbeat.
     pub(super) fn heartbeat(&self) -> Option<(Duration, Duration)> {
         self.page.heartbeat(self.pid)
     }
@@ -96,11 +96,11 @@ impl Process {
         self.pidfd.is_some() && (process_info::is_exiting(self.pid) || self.id_is_reused())
     }
 
-    /// How it has ended: its wait status, where the kernel tells.
+    /// Its wait status, where the kernel tells it.
     pub(super) fn wait_status(&self) -> Option<i32> {
         let of_zombie = process_info::wait_status_of_zombie(self.pid);
         let pidfd = self.pidfd.as_deref();
-        // Nobody had waited for it when that was read, so it was this one's.
+        // Used only if the process had not been waited for when it was read, so that the zombie was this process.
         of_zombie.filter(|_| pidfd.is_none_or(process::has_its_id)).or_else(|| pidfd.and_then(process::wait_status))
     }
 

@@ -18,7 +18,7 @@ pub(super) struct ProcessInfo {
 }
 
 impl ProcessInfo {
-    /// `tid` is a thread of it that is there, see [`proc_entry`].
+    /// `tid` is a thread of the process that exists, see [`proc_entry`].
     pub(super) fn read(pid: i32, tid: i32) -> Self {
         let stat = Stat::of(pid);
         let entry = proc_entry(pid, stat.as_ref(), tid);
@@ -44,14 +44,14 @@ impl ProcessInfo {
     }
 }
 
-/// A file of /proc. By its size, which is said to be 0, `std::fs::read` would begin with 32 bytes.
+/// Reads a file of /proc. Its size is given as 0, so `std::fs::read` would begin with 32 bytes.
 pub(super) fn read(path: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(16 * 1024);
     File::open(path)?.take(u64::MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// /proc/PID/stat at one moment, from the third field on.
+/// /proc/PID/stat as read once, from the third field on.
 pub(super) struct Stat(String);
 
 impl Stat {
@@ -74,7 +74,7 @@ impl Stat {
         self.0.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
     }
 
-    /// By a signal, or by a tracer.
+    /// Whether it is stopped, by a signal or by a tracer.
     pub(super) fn is_stopped(&self) -> bool {
         self.0.starts_with(['T', 't'])
     }
@@ -84,21 +84,21 @@ impl Stat {
     }
 }
 
-/// The id under which /proc shows what the threads of a process share: the process's own; where its main thread has ended
-/// by pthread_exit(3) and shows nothing of it any more, that of another of its threads. `other` is what a host says of
-/// itself, and may be no thread of it: then it would be shown what another process has, which it may not be allowed to see.
+/// The id whose /proc entry shows what the threads of a process share: the process's own, or, where its main thread has ended
+/// by pthread_exit(3) and its entry is empty, that of thread `other`. The host names `other`, so it is checked to be one of its
+/// threads; otherwise the dump would show another process, which the host may not be allowed to read.
 pub(super) fn proc_entry(pid: i32, stat: Option<&Stat>, other: i32) -> i32 {
     let is_zombie = stat.is_some_and(Stat::is_zombie);
     if is_zombie && Path::new(&format!("/proc/{pid}/task/{other}")).exists() { other } else { pid }
 }
 
-/// How a process ended that has not been waited for yet: its wait status. The kernel shows it to the process's own
-/// user (proc(5), field 52, exit_code).
+/// The wait status of a process that has ended and was not waited for. The kernel shows it to the process's own user (proc(5),
+/// field 52, exit_code).
 pub(super) fn wait_status_of_zombie(pid: i32) -> Option<i32> {
     Stat::of(pid).filter(Stat::is_zombie)?.field(52)
 }
 
-/// Whether a process is on its way out: its files are closed shortly before it is a zombie.
+/// Whether a process is exiting: its files are closed shortly before it is a zombie.
 pub(super) fn is_exiting(pid: i32) -> bool {
     // include/linux/sched.h
     const PF_EXITING: u64 = 0x4;

@@ -1,4 +1,4 @@
-//! The connections: how many there may be, what comes in on them, what goes out.
+//! The connections: their limits, receiving, and sending.
 
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;
@@ -14,7 +14,7 @@ use crate::wire;
 
 /// Connections served at a time; one more is closed at once. Fewer where the process may not open that many files.
 const SESSIONS_MAX: usize = 1024;
-/// At least the two of one host, with what is kept to spare.
+/// At least a host's connection and that of a dump on demand.
 const SESSIONS_MIN: usize = 2;
 /// Of all connections one host may have a quarter, or this many.
 const SHARE_MIN: usize = 32;
@@ -41,15 +41,15 @@ pub(super) enum Received {
     Message(i32, Message, Option<OwnedFd>),
     /// Nothing for now.
     Nothing,
-    /// Nothing of use, but there may be more.
+    /// Nothing this time, but there may be more.
     Skipped,
-    /// Nothing more will come, or is wanted: the connection is to be ended.
+    /// The peer has closed, or has sent a bad message: the connection is to be ended.
     End,
 }
 
 impl Sessions {
-    /// Of the descriptors that this process may have, `for_children` are for others, as far as that leaves enough: a monitor
-    /// without one left could not accept one more connection to close it, of which epoll would tell it over and over.
+    /// Keeps `for_children` of the process's descriptors free, as far as that leaves enough. A monitor without a descriptor
+    /// could not even accept a connection to close it, and epoll would report that connection again and again.
     pub(super) fn new(for_children: usize) -> Self {
         let fit = |limit: u64| {
             let limit = limit as usize;
@@ -60,7 +60,7 @@ impl Sessions {
         Self { sessions: BTreeMap::new(), last_id: 0, max, buffer: vec![0; wire::MESSAGE_MAX] }
     }
 
-    /// Takes in a connection of a process; gives its id, or None where there is no room.
+    /// Adds a connection of a process; gives its id, or None where a limit is reached.
     pub(super) fn admit(&mut self, socket: OwnedFd, pid: i32) -> Option<u64> {
         if self.sessions.len() >= self.max {
             log::warn!("refused process {pid}: {} connections are open already", self.max);
@@ -93,14 +93,15 @@ impl Sessions {
         self.sessions.values().map(|session| session.socket.as_raw_fd())
     }
 
-    /// Takes one message. What is wrong with it, or with the connection, is in the log.
+    /// Receives one message. What is wrong with it, or with the connection, is logged.
     pub(super) fn receive(&mut self, id: u64) -> Received {
         // An earlier event of the same batch may have ended the session.
         let Some(Session { socket, pid }) = self.sessions.get(&id) else { return Received::Nothing };
         let (length, descriptor) = match receive(socket, &mut self.buffer) {
             Ok((length @ 1.., descriptor)) => (length, descriptor),
             Err(Errno::AGAIN | Errno::INTR) => return Received::Nothing,
-            // It has closed with an answer unread, which comes before what it had sent (net/unix/af_unix.c).
+            // The peer has closed with an answer unread, which the kernel reports before what the peer had sent
+            // (net/unix/af_unix.c).
             Err(Errno::CONNRESET) => return Received::Skipped,
             // Closed, or broken; or, which looks the same, a message of no bytes.
             Ok((0, _)) | Err(_) => {
@@ -119,7 +120,7 @@ impl Sessions {
         }
     }
 
-    /// Sends without waiting. False for a peer that does not read what it has asked for: its connection is to be ended.
+    /// Sends without waiting. False for a peer that does not read its answers: its connection is to be ended.
     pub(super) fn send(&self, id: u64, bytes: &[u8]) -> bool {
         let Some(Session { socket, pid }) = self.sessions.get(&id) else { return true };
         let sent = rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);

@@ -1,4 +1,4 @@
-//! What a writer does: the dump, the attachments, the record; and then, while it finishes, what no host waits for.
+//! The work of a writer: dump, attachments and record; then, while it finishes, what no host waits for.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -20,16 +20,16 @@ use crate::monitor::report_files::{self, NewFile};
 use crate::monitor::retention;
 use crate::page::read::Entries;
 
-/// How long a crashed host's end is waited for. It has been told to go on: what forces files to the disk is not to be in its
-/// way, and the handlers that were there before ours may have something to write to its attachments.
+/// How long a finishing writer waits for the end of its crashed host. Syncing files would slow that end down, and the previous
+/// handlers may still write to attached files.
 pub(super) const HOST_END: Duration = Duration::from_secs(3);
 
 /// A file that has its name.
 type NamedFile = (File, PathBuf);
 
-/// Writes what the job asks for. `visible` is told what there is as soon as everything has its name and the host goes on;
-/// then come last words of a crashed host, whose end is waited for `host_end` at most, the files are forced to the disk, and
-/// old ones removed.
+/// Writes the files of a job. `visible` is called once all of them have their names and the host has been resumed (see
+/// [`resume`]). Then the end of a crashed host is waited for, at most `host_end`, what it has added to attached files is
+/// copied, the files are synced, and old ones are removed.
 pub(super) fn write(job: &Job<Process>, system: &SystemInfo, host_end: Duration, visible: impl FnOnce(&Written)) {
     let Description { dump_dir, app_name, retention, .. } = &job.description;
     let stem = report_files::stem(app_name, job.pid);
@@ -64,7 +64,7 @@ pub(super) fn write(job: &Job<Process>, system: &SystemInfo, host_end: Duration,
     report_files::remove_abandoned(dump_dir);
 }
 
-/// Writes in this process: where no child can be had (RLIMIT_NPROC), a dump that holds up the others is better than none.
+/// Writes in this process, where no child can be started (RLIMIT_NPROC): a dump that holds up the others is better than none.
 /// `visible` is called once; the host's end is not waited for.
 pub(super) fn write_here(job: &Job<Process>, system: &SystemInfo, visible: impl Fn(&Written)) -> Written {
     let mut written = None;
@@ -72,7 +72,7 @@ pub(super) fn write_here(job: &Job<Process>, system: &SystemInfo, visible: impl 
         visible(now);
         written = Some(now.clone());
     };
-    // A panic has been told on standard error.
+    // The panic's message is on standard error.
     let _ = catch_unwind(AssertUnwindSafe(|| write(job, system, Duration::ZERO, told)));
     written.unwrap_or_else(|| {
         let failed = Written { failure: Some("the writer panicked".to_owned()), ..Written::default() };
@@ -127,7 +127,7 @@ fn dump_and_record(
     if is_crash {
         job.process.wait_for_end(host_end);
     }
-    // Retention may have removed it by now, in favour of newer ones.
+    // Retention, in another writer, may have removed it by now.
     let kept = dump.as_ref().or(record.as_ref()).is_some_and(|(_, path)| path.exists());
     if kept && !attachments.is_empty() && (is_crash || attachments.is_unfinished()) {
         attachments.copy_what_is_new();
@@ -139,8 +139,9 @@ fn dump_and_record(
     [dump, record]
 }
 
-/// Resumes the host and tells it. Where it dies `within` a time, its crashing thread alone goes on: no other thread is to end
-/// the process otherwise, by exit(3) for instance, before the signal does.
+/// Resumes the host and calls `tell`, which answers it. Where only the kernel's default action follows, `within` is how long
+/// the process may take to end: the crashing thread alone is resumed, so that no other thread can end the process in another
+/// way, by exit(3) for instance, before the signal does.
 fn resume(mut finished: FinishedDump, within: Option<Duration>, tell: impl FnOnce()) {
     match within {
         Some(limit) => {
@@ -149,7 +150,7 @@ fn resume(mut finished: FinishedDump, within: Option<Duration>, tell: impl FnOnc
             finished.wait_for_death();
         }
         None => {
-            // It goes on before it is told that it may.
+            // First, because the answer lets a host go on that would still be stopped.
             drop(finished);
             tell();
         }
@@ -157,7 +158,7 @@ fn resume(mut finished: FinishedDump, within: Option<Duration>, tell: impl FnOnc
 }
 
 struct WrittenDump {
-    /// What stops the host.
+    /// Holds the host stopped.
     finished: FinishedDump,
     facts: DumpFacts,
     file: File,
@@ -182,10 +183,10 @@ fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
     let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
     let mut finished = dump::make(process, &DumpRequest { context, entries, contents: *contents, system })?;
     if context.is_none() {
-        // It lives on, and is not to wait for the disk.
+        // It continues, so it does not wait for the disk.
         finished.resume();
     }
-    // What was read meanwhile is all of one process, this one, if the id still is its own or nobody's.
+    // Checked again after reading: all that was read is of this process if its id was not reused in between.
     is_true()?;
     let start = Instant::now();
     new.file.write_all(&finished.bytes).map_err(|error| at("cannot write the dump", dump_dir, &error))?;
@@ -204,7 +205,7 @@ fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
     Ok(WrittenDump { finished, facts, file, path })
 }
 
-/// What /proc says of the host is read now, if it has not been before.
+/// What /proc says of the host: as read at its hello, else now.
 fn host_info(job: &Job<Process>, tid: i32) -> HostInfo {
     job.info.clone().unwrap_or_else(|| job.process.info(tid))
 }

@@ -1,8 +1,8 @@
 //! The backend that is minidumper's server: the only one on Windows and macOS; on Linux `--backend minidumper` asks for it.
 //!
-//! One dump after another in one thread, which wakes every 10 ms. It believes its clients, and a malformed message ends it.
-//! Beside a dump there is no record, no attachment and no annotation; deaths and heartbeats are not watched.
-
+//! It writes one dump after another in one thread, which wakes every 10 ms, and trusts its clients: a crash message that is
+//! malformed, or in another process's name, ends it. It writes no records, copies no attached files, reads no page, and
+//! notices neither deaths nor missing heartbeats.
 //!
 //! `handler` is what the server asks and tells; `state` knows the hosts and gives whole dumps their names, for which
 //! `dumped_process` finds out whose they are.

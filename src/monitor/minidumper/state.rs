@@ -62,7 +62,7 @@ impl State {
     pub(super) fn welcome(&self, hello: &Hello<'_>) {
         self.had_host.store(true, Ordering::Relaxed);
         let mut hosts = self.hosts();
-        // A host on Linux has two connections and says it on both.
+        // A process that installs again, or connects anew, says hello again.
         hosts.retain(|host| host.pid != hello.pid);
         if hosts.len() == HOSTS_MAX {
             hosts.pop_front();

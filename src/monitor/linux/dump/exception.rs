@@ -1,4 +1,4 @@
-//! The exception stream: what happened, in which thread, with which registers.
+//! The exception stream: the signal, the thread and its registers.
 
 use minidump_writer::crash_context::CrashContext;
 use minidump_writer::minidump_format::{MDException, MDRawExceptionStream, MDStreamType};

@@ -17,8 +17,8 @@ pub(super) struct Maps {
 impl Maps {
     /// From the text of /proc/PID/maps, which lists them sorted; empty where there is none.
     pub(super) fn parse(text: Option<&Vec<u8>>) -> Self {
-        // The parser takes nothing but UTF-8, and takes every path that starts with /SYSV for a shared memory
-        // segment's (proc(5)), whose key it then expects. Neither kind is a module that anybody could look up.
+        // The parser accepts only UTF-8, and takes every path that starts with /SYSV for a shared memory segment's (proc(5)),
+        // whose key it then expects. Neither kind of path can be a module's.
         let text = String::from_utf8_lossy(text.map_or(&[], Vec::as_slice));
         let unnamed = |line| match str::find(line, " /SYSV") {
             Some(at) => &line[..=at],

@@ -1,8 +1,10 @@
 //! What is in a dump.
 //!
-//! minidump-writer gives the format and the registers' layout; stopping the threads, choosing what memory goes in and writing
-//! the streams is done here, because a crash dump has to be bounded, whatever the stack pointers point into, and because a
-//! process of a thousand threads is stopped as a whole many times faster than thread by thread.
+//! minidump-writer gives the format's types, the registers' layout and the module reader. Stopping the threads, choosing the
+//! memory and writing the streams is done here, for two reasons: a dump has to be bounded, whatever the stack pointers point
+//! to, and stopping a process of a thousand threads as a whole is many times faster than thread by thread.
+//!
+//! `process` and `tracer` stop the process, `writer` holds the bytes, and each other file writes one stream.
 
 mod annotations;
 mod exception;
@@ -44,7 +46,7 @@ const FILES: [(&str, MDStreamType); 4] = [
 
 /// What goes into a dump besides what the process has.
 pub(super) struct DumpRequest<'a> {
-    /// None for a process that has not crashed: then its thread is where it is.
+    /// None for a process that has not crashed: then its thread is shown where it is now.
     pub context: Option<&'a CrashContext>,
     pub entries: &'a Entries,
     pub contents: DumpContents,
@@ -54,7 +56,7 @@ pub(super) struct DumpRequest<'a> {
 /// A dump in memory, and how long its making took. Its process is still stopped, and resumed when this is dropped.
 pub(super) struct FinishedDump {
     pub bytes: Vec<u8>,
-    /// What could not be had; in the dump too, as its soft errors.
+    /// What could not be read; in the dump too, as its soft errors.
     pub missing: Vec<String>,
     /// Until every thread had stopped.
     pub stopping: Duration,
@@ -67,19 +69,19 @@ pub(super) struct FinishedDump {
 }
 
 impl FinishedDump {
-    /// Resumes all threads, each with the signal that it was about to take.
+    /// Resumes all threads, each with the signal that was about to be delivered to it.
     pub(super) fn resume(&mut self) {
         self.process.resume();
     }
 
-    /// For a process that dies as soon as its crashing thread goes on: resumes that thread alone. No other runs an
-    /// instruction more, unless the process still lives when `limit` is over: then all are resumed.
+    /// For a process that dies as soon as its crashing thread continues: resumes that thread alone. The others stay stopped,
+    /// unless the process still lives when `limit` is over: then all are resumed.
     pub(super) fn resume_crashing_thread_only(&mut self, limit: Duration) {
         self.process.resume_crashing_thread_only(limit);
     }
 
-    /// Waits for what [`Self::resume_crashing_thread_only`] has begun. To be called as soon as the host has been told: until
-    /// then its end may not be seen by its parent.
+    /// Waits for the death that [`Self::resume_crashing_thread_only`] has begun. To be called right after the host was answered,
+    /// because its parent cannot wait for it before.
     pub(super) fn wait_for_death(&mut self) {
         self.process.resume();
     }

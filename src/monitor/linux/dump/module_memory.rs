@@ -6,7 +6,7 @@ use minidump_writer::module_reader::{ModuleMemoryReadError, ReadError, ReadModul
 
 use super::process::StoppedProcess;
 
-/// More than this no honest program header or note asks for: a damaged one must not make us read gigabytes.
+/// More than any valid program header or note asks for: a damaged one must not cause a read of gigabytes.
 const READ_MAX: u64 = 16 * 1024 * 1024;
 
 /// The memory from `start` on.

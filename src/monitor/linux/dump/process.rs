@@ -1,8 +1,8 @@
 //! The process that is dumped: stopped as a whole, and resumed when the dump says so or is dropped.
 //!
-//! A tracer is a thread, not a process (ptrace(2)), so a thread of its own does the tracing where that is worth starting one.
-//! Its end resumes every thread of the process: also those that have not stopped in time and cannot be detached, and each with
-//! the signal that it was about to take.
+//! A tracer is a thread and not a process (ptrace(2)). For more than a few threads a thread of its own traces, and its end
+//! resumes every thread of the process with the signal that was about to be delivered to it, also threads that have not
+//! stopped in time and so cannot be detached.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::sys::signals::AllBlocked;
 
 /// A process of fewer threads that has crashed is traced by the calling thread: starting another takes 0.1 ms or more.
 const THREADS_WORTH_A_TRACER: usize = 32;
-/// What the tracing thread uses of its stack is little.
+/// The tracing thread needs little stack.
 const TRACER_STACK: usize = 128 * 1024;
 
 /// A process that is being stopped, or has been.
@@ -27,7 +27,7 @@ pub(in crate::monitor) struct StoppedProcess {
     /// Whose /proc entry shows what the threads share.
     proc_entry: i32,
     tracing: Tracing,
-    /// SIGCHLD, which the tracing thread waits for, must not come to this one, where it would be lost.
+    /// SIGCHLD, for which the tracing thread waits, would be lost if it were delivered to this thread.
     _blocked: AllBlocked,
 }
 
@@ -40,8 +40,8 @@ enum Tracing {
         commands: Option<Sender<ResumeCrashingThread>>,
         thread: Option<JoinHandle<()>>,
     },
-    /// The calling thread: for few threads, and where no other can be had (`RLIMIT_NPROC`). Once the crashing thread alone
-    /// has been resumed, the process's death is waited for until `dying`.
+    /// The calling thread: for few threads, and where no further thread can be started (`RLIMIT_NPROC`). Once the crashing
+    /// thread alone has been resumed, the process's death is waited for until `dying`.
     Here { tracer: Tracer, dying: Option<Instant> },
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Stopped {
     pub names: Arc<ThreadNames>,
     /// /proc/PID/status, read when all had stopped.
     pub status: io::Result<Vec<u8>>,
-    /// What could not be had.
+    /// What could not be read.
     pub missing: Vec<String>,
     /// Until every thread had stopped.
     pub took: Duration,
@@ -148,7 +148,7 @@ impl StoppedProcess {
         match &mut self.tracing {
             Tracing::Thread { commands, thread, .. } => {
                 *commands = None;
-                // How it ended is of no interest any more: that it has ended resumes the threads.
+                // Its end resumes the threads, whatever its result.
                 let _ = thread.take().map(JoinHandle::join);
             }
             Tracing::Here { tracer, dying } => {

@@ -6,7 +6,7 @@ use super::maps::Maps;
 
 /// What a word is overwritten with: "0defaced0defaced".
 const DEFACED: u64 = 0x0def_aced_0def_aced;
-/// Numbers up to this say nothing about anybody.
+/// Numbers up to this are kept: lengths, flags and indices.
 const SMALL: u64 = 4096;
 const WORD: usize = size_of::<u64>();
 

@@ -1,4 +1,4 @@
-//! What every dump says of the machine. It does not change while a monitor runs, so that one reading serves all dumps.
+//! The machine and its operating system. They do not change while a monitor runs, so they are read once for all dumps.
 
 use minidump_writer::minidump_format::format::CPU_INFORMATION;
 use minidump_writer::minidump_format::{MDCPUArchitecture, MDRawSystemInfo, MDStreamType, PlatformId};

@@ -27,7 +27,7 @@ const DUMP_MAX: u64 = 32 * 1024 * 1024;
 const RED_ZONE: u64 = if cfg!(target_arch = "x86_64") { 128 } else { 0 };
 /// Bytes kept before and after the crashing instruction.
 const AROUND_INSTRUCTION: u64 = 128;
-/// What a thread takes besides its stack, and what the other streams mostly take: room for that is reserved at once.
+/// What a thread takes besides its stack, and what the other streams usually take: reserved at once.
 const BYTES_PER_THREAD: usize = size_of::<RawContextCPU>() + 128;
 const BYTES_OF_OTHER_STREAMS: usize = 128 * 1024;
 
@@ -82,7 +82,7 @@ impl Threads<'_> {
         site
     }
 
-    /// The crashing thread's is that of the crash: where it is now, in the handler, would help nobody. None for a thread
+    /// The state to write. For the crashing thread it is that of the crash, because now it is in the handler. None for a thread
     /// that could not be stopped.
     fn state<'a>(&'a self, tid: i32, now: Option<&'a ThreadInfo>) -> Option<ThreadState<'a>> {
         let thread_pointer = now.and_then(thread_pointer);
@@ -103,7 +103,7 @@ impl Threads<'_> {
         }
     }
 
-    /// Copies all stacks into the dump with few system calls. Gives an empty descriptor where there is none to be had.
+    /// Copies all stacks into the dump with few system calls. Gives an empty descriptor for a stack that cannot be read.
     fn write_stacks(
         &self,
         writer: &mut DumpWriter,
@@ -166,7 +166,7 @@ struct ThreadState<'a> {
     registers: Registers<'a>,
     instruction: u64,
     stack_pointer: u64,
-    /// What lies from here on is in the stack's mapping, and no stack.
+    /// Above this, in the stack's mapping, lie thread-local variables and no stack.
     thread_pointer: Option<u64>,
 }
 
@@ -191,7 +191,7 @@ impl ThreadState<'_> {
     }
 }
 
-/// Says in a context that it has the floating-point registers; what says which processor it is of stays.
+/// The flag of a context that has floating-point registers.
 #[cfg(target_arch = "x86_64")]
 const FLOATING_POINT: u32 = 0x8;
 #[cfg(target_arch = "aarch64")]

@@ -1,4 +1,4 @@
-//! Stopping all threads of a process, and resuming them. What ptrace(2) is asked for here has to be asked by one thread.
+//! Stopping all threads of a process, and resuming them. ptrace(2) requires that one thread makes all these calls.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,7 +14,7 @@ use super::process::Stopped;
 use crate::monitor::linux::process_info;
 use crate::sys::ptrace::{self, ThreadEvents, ThreadState};
 
-/// More threads than this are counted, not dumped.
+/// Threads beyond this number are counted, but not dumped.
 const THREADS_MAX: usize = 4096;
 /// How long all threads together may take to stop. One in uninterruptible sleep (proc(5), state D) does not.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ pub(super) struct Tracer {
     pid: i32,
     /// Whose /proc entry shows what the threads share: another thread's where the main one has ended.
     proc_entry: i32,
-    /// Kept where there are too many threads.
+    /// The thread that crashed, or that is to blame. It is kept where there are too many threads.
     blamed: i32,
     /// Whether the blamed thread's floating-point registers are wanted.
     floating: bool,
@@ -40,7 +40,7 @@ pub(super) struct Tracer {
     found: Vec<i32>,
 }
 
-/// The names of the threads, which are read from the kernel one by one: by two threads at a time where there are two.
+/// The names of the threads. The kernel gives them one by one, so the tracing thread and the writing one share the work.
 #[derive(Default)]
 pub(super) struct ThreadNames {
     tasks: Option<TaskDirectory>,
@@ -49,7 +49,7 @@ pub(super) struct ThreadNames {
 }
 
 impl ThreadNames {
-    /// Reads those that nobody has begun to read: pairs of a thread's place in the list and its name.
+    /// Reads those that the other thread has not taken: pairs of a thread's place in the list and its name.
     pub(super) fn read(&self) -> Vec<(usize, String)> {
         let mut names = Vec::new();
         let next = || {
@@ -68,7 +68,7 @@ impl Tracer {
         Self { pid, proc_entry, blamed, floating, events: None, found: Vec::new() }
     }
 
-    /// Stops all threads. What cannot be stopped is in the list all the same, and in `missing`.
+    /// Stops all threads. One that cannot be stopped is in the list all the same, and in `missing`.
     pub(super) fn stop(&mut self, started: Instant) -> Stopped {
         let mut stopped = Stopped {
             threads: Vec::new(),
@@ -128,7 +128,8 @@ impl Tracer {
                 into.threads.push(StoppedThread { tid, registers: state.ok() });
             }
             into.status = read_status(self.proc_entry);
-            // Stopped threads neither end nor begin others: as many as the kernel counts are all.
+            // Stopped threads neither end nor start others. So where the kernel counts as many, no thread is missing, and
+            // the directory need not be listed again.
             let counted = into.status.as_deref().ok().and_then(thread_count);
             if all_stopped && counted == Some(into.threads.len() + usize::from(tasks.ended.is_some())) {
                 break;
@@ -142,7 +143,7 @@ impl Tracer {
 
     /// Resumes one thread, for good.
     pub(super) fn resume(&self, tid: i32) {
-        // One that has died meanwhile needs no resuming.
+        // A thread that has died meanwhile needs no resuming.
         let _ = ptrace::detach(tid);
     }
 
@@ -156,16 +157,16 @@ impl Tracer {
         }
     }
 
-    /// Waits until another thread than `resumed` has ended. Each has SIGKILL pending then, since those that are stopped end
-    /// with their process alone: from then on this thread's end sets none of them going. It has to end at once: the kernel
-    /// keeps a traced thread that has ended, and with it the process, until its tracer is gone.
+    /// Waits until a thread other than `resumed` has ended. A stopped thread ends only when the whole process is killed, so
+    /// all of them have SIGKILL pending by then, and the end of this tracing thread resumes none of them. This thread has to
+    /// end right after, because the kernel keeps ended traced threads, and with them the process, until their tracer is gone.
     pub(super) fn wait_for_death(&self, resumed: i32, deadline: Instant) {
         if let (Some(other), Some(events)) = (self.others(resumed).first(), &self.events) {
             events.wait(*other, deadline, |state| state == ThreadState::Ended);
         }
     }
 
-    /// For a thread that cannot end: waits until all other threads than `resumed` have ended, and frees each.
+    /// The same for a tracing thread that cannot end: waits until each thread other than `resumed` has ended, and reaps it.
     pub(super) fn reap_dying(&self, resumed: i32, deadline: Instant) {
         let Some(events) = &self.events else { return };
         for tid in self.others(resumed) {
@@ -184,7 +185,7 @@ impl Tracer {
     }
 }
 
-/// The registers of a thread that was asked to stop, as soon as it has; or its state, where it has not by the deadline.
+/// The registers of a thread that was asked to stop, once it has; or its state, where it has not by the deadline.
 fn registers(events: &ThreadEvents, tid: i32, floating: bool, deadline: Instant) -> Result<ThreadInfo, ThreadState> {
     // Most have stopped by now: then this is the only call that they take.
     ptrace::registers(tid, floating).or_else(|_| {
@@ -205,7 +206,7 @@ fn thread_count(status: &[u8]) -> Option<usize> {
     std::str::from_utf8(line).ok()?.trim().parse().ok()
 }
 
-/// /proc/PID/task, opened once: from there the kernel finds what is in it faster than from the root.
+/// /proc/PID/task, opened once: the kernel resolves names relative to it faster than from the root.
 struct TaskDirectory {
     directory: OwnedFd,
     /// A main thread that has ended, of which an entry is left as long as there are others.

@@ -12,7 +12,7 @@ use scroll::{Endian, LE, Pwrite};
 /// Streams begin at multiples of this, as their numbers need it.
 const ALIGNMENT: usize = 8;
 
-/// The bytes so far, the streams in them, and what could not be had.
+/// The bytes so far, the streams in them, and what could not be read.
 pub(super) struct DumpWriter {
     pub bytes: Vec<u8>,
     directory: Vec<MDRawDirectory>,
@@ -21,19 +21,19 @@ pub(super) struct DumpWriter {
     missing: Vec<String>,
 }
 
-/// What of the minidump format can be written.
+/// A structure of the minidump format.
 pub(super) trait Record: TryIntoCtx<Endian, Error = scroll::Error> + SizeWith<Endian> {}
 
 impl<T: TryIntoCtx<Endian, Error = scroll::Error> + SizeWith<Endian>> Record for T {}
 
 impl DumpWriter {
-    /// The header's room comes first; it is filled in at the end.
+    /// Leaves room for the header, which is filled in at the end.
     pub(super) fn new(missing: Vec<String>) -> Self {
         let bytes = vec![0; MDRawHeader::size_with(&LE)];
         Self { bytes, directory: Vec::new(), memory: Vec::new(), missing }
     }
 
-    /// Notes what is not in the dump, and why. It never costs the rest.
+    /// Notes what is not in the dump, and why. The rest is written all the same.
     pub(super) fn note(&mut self, missing: String) {
         self.missing.push(missing);
     }
