@@ -460,17 +460,18 @@ CM_API cm_status cm_set_log_callback(cm_log_callback callback, void *user_data) 
  *
  * A monitor that listens at socket_path is used. Where none does, one is started (see cm_config_set_monitor_path)
  * and this call waits until it is ready, at most 10 s. The monitor has a session of its own, is not a child of this
- * process, and ends by itself after its last host. A socket that nobody listens at is replaced; anything else that lies
+ * process, and ends by itself after its last host. A socket that no process listens at is replaced; anything else that lies
  * at socket_path is left alone and refused.
  *
- * A second call with the same arguments returns CM_OK. It changes nothing, except that it installs our signal handlers
- * again where others have replaced them, and connects again where the monitor has gone. The calling thread gets an
- * alternate signal stack, as by cm_thread_init.
+ * A further call with the same arguments returns CM_OK. It changes nothing, except that it installs our signal handlers
+ * again where others have replaced them, and connects again where the monitor has ended. A call that installs handlers gives
+ * the calling thread an alternate signal stack, as cm_thread_init does.
  *
  * Returns CM_OK; CM_ERR_NULL_ARGUMENT, CM_ERR_INVALID_ARGUMENT, CM_ERR_ALREADY_INSTALLED (other arguments
  * than before), CM_ERR_DUMP_DIR, CM_ERR_SOCKET, CM_ERR_NO_MONITOR, CM_ERR_MONITOR_START,
- * CM_ERR_MONITOR_VERSION, CM_ERR_TIMEOUT, CM_ERR_HANDLER or CM_ERR_SYSTEM. After an error nothing is
- * installed and the process can go on.
+ * CM_ERR_MONITOR_VERSION, CM_ERR_TIMEOUT, CM_ERR_HANDLER or CM_ERR_SYSTEM. After an error of the first call nothing
+ * is installed. After an error of a further call the installation stays as it was, except that after CM_ERR_HANDLER it may
+ * have no signal handlers any more. The process can continue either way.
  * Threads: any; calls wait for each other. Signal handlers: no.
  */
 CM_NODISCARD CM_API cm_status cm_install(const char *dump_dir, const char *socket_path) CM_NOEXCEPT;
@@ -775,9 +776,9 @@ CM_API cm_status cm_add_memory(const void *start, size_t length) CM_NOEXCEPT;
 CM_API cm_status cm_remove_memory(const void *start) CM_NOEXCEPT;
 
 /**
- * Gives the sign of life that cm_heartbeat_start has promised. Costs some 10 nanoseconds and no system call.
+ * Gives a heartbeat, within the time that was given to cm_heartbeat_start. Costs some 10 nanoseconds and no system call.
  *
- * Returns CM_OK, CM_ERR_INVALID_ARGUMENT (nothing was promised) or CM_ERR_SYSTEM.
+ * Returns CM_OK, CM_ERR_INVALID_ARGUMENT (no heartbeat was started) or CM_ERR_SYSTEM.
  * Threads: any. Signal handlers: yes. Before cm_install: no.
  */
 CM_API cm_status cm_heartbeat(void) CM_NOEXCEPT;

@@ -1,4 +1,4 @@
-//! After the report the process ends exactly as it would have without us.
+//! After the report the process ends exactly as it would have without the library.
 
 #![allow(unsafe_code)] // Sets a limit between fork and exec.
 

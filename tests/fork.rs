@@ -1,4 +1,4 @@
-//! Processes that a host makes: who crashes leaves a dump of his own, and nobody is taken for another.
+//! Processes that a host makes: each that crashes leaves a dump under its own pid.
 
 mod common;
 

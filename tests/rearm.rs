@@ -1,5 +1,5 @@
-//! Handlers that others set after `cm_install`: what is said of them, how ours comes in front again, and that everybody
-//! keeps the turn that he has. Each test is a story of steps, which `tests/hosts/late_handler.c` takes.
+//! Handlers that are installed after `cm_install`: `cm_is_armed` reports them, a further `cm_install` puts ours in front again,
+//! and each handler is still called in its order. `tests/hosts/late_handler.c` takes the steps of each test.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn run(steps: &[&str]) -> (Ended, Sandbox) {
     (ended, sandbox)
 }
 
-/// The one dump, which knows the crash as it came and not as somebody has raised it again.
+/// The one dump, which shows the crash itself and not a signal that a handler has raised again.
 fn check_dump(ended: &Ended, sandbox: &Sandbox) {
     let dump = sandbox.only_dump();
     assert_eq!((dump.signal(), dump.code(), dump.address()), (libc::SIGSEGV, 1, 0xdead000));
@@ -36,7 +36,7 @@ fn said(ended: &Ended) -> Vec<&str> {
 }
 
 const NOT_ARMED: &str =
-    "armed -11 somebody has replaced the handlers of signals [11]: cm_install puts ours in front again";
+    "armed -11 other code has replaced the handlers of signals [11]: cm_install puts ours in front again";
 
 #[test]
 fn a_handler_that_replaces_ours_is_noticed_and_gets_its_turn_after_the_dump() {

@@ -1,6 +1,6 @@
 //! The wire format is minidumper's: a host that uses `minidumper::Client` alone gets its dump from our monitor, and our
 //! hosts get theirs from a `minidumper::Server`. Both run in processes of their own: this program, started once more.
-//! Who speaks another version, or something else altogether, is told apart.
+//! A peer of another version, and one that speaks another protocol, are told apart.
 
 #![allow(unsafe_code)] // Crashes.
 

@@ -20,7 +20,7 @@ pub(super) fn set_static(message: &'static CStr) {
 /// Keeps `message` for this thread; a NUL in it (from a path, say) becomes a replacement character.
 pub(super) fn set(message: &str) {
     let message = CString::new(message.replace('\0', "\u{fffd}")).unwrap_or_default();
-    // A thread that is being torn down has no storage left; then there is nobody to read the message either.
+    // A thread that is ending may have no storage left; then it cannot read the message either.
     let _ = LAST.try_with(|last| last.replace(message));
     let _ = LAST_STATIC.try_with(|last| last.set(None));
 }

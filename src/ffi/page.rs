@@ -121,9 +121,9 @@ pub extern "C" fn cm_remove_memory(start: *const c_void) -> cm_status {
     guard::signal_safe(|| install::remove_memory(start.addr()))
 }
 
-/// Gives the sign of life that `cm_heartbeat_start` has promised. Costs some 10 nanoseconds and no system call.
+/// Gives a heartbeat, within the time that was given to `cm_heartbeat_start`. Costs some 10 nanoseconds and no system call.
 ///
-/// Returns `CM_OK`, `CM_ERR_INVALID_ARGUMENT` (nothing was promised) or `CM_ERR_SYSTEM`.
+/// Returns `CM_OK`, `CM_ERR_INVALID_ARGUMENT` (no heartbeat was started) or `CM_ERR_SYSTEM`.
 /// Threads: any. Signal handlers: yes. Before `cm_install`: no.
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_heartbeat() -> cm_status {

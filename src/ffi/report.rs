@@ -76,7 +76,7 @@ fn pointer(string: Option<&CString>) -> *const c_char {
 /// # Safety
 /// `report` is NULL or the report of a call that goes on.
 unsafe fn read<T>(report: *const cm_report, none: T, read: impl FnOnce(&cm_report) -> T) -> T {
-    // SAFETY: NULL becomes None; else by the caller's promise a live report, which nobody changes.
+    // SAFETY: NULL becomes None; else by the caller's promise a live report, which no thread changes.
     unsafe { report.as_ref() }.map_or(none, read)
 }
 

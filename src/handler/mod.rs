@@ -59,7 +59,7 @@ impl std::fmt::Display for ArmError {
             Self::Sigaction(errno) => write!(f, "sigaction: {errno}"),
             Self::Refused(signals) => write!(
                 f,
-                "somebody keeps the handlers of signals {signals:?} to themselves: is this a sanitizer with \
+                "another library keeps the handlers of signals {signals:?}: is this a sanitizer with \
                  handle_segv=2 or allow_user_segv_handler=0?"
             ),
         }

@@ -6,9 +6,9 @@ use std::ptr;
 
 use once_cell::sync::OnceCell;
 
-/// What a handler of ours may use of the stack, besides the frame that the kernel puts there.
+/// Room for our handler, besides the frame that the kernel puts on the stack.
 const HANDLER_SPACE: usize = 64 * 1024;
-/// A stack that somebody else made is kept if it has this much besides the kernel's frame: Go's 32 KiB do.
+/// A stack that the host made is kept if it has this much room besides the kernel's frame; Go's 32 KiB have.
 const HANDLER_SPACE_MIN: usize = 16 * 1024;
 
 /// Size in bytes of the largest signal frame of this processor (getauxval(3), `AT_MINSIGSTKSZ`): AVX-512 and AMX
@@ -68,15 +68,15 @@ fn map_with_guard(page: usize, usable: usize) -> io::Result<*mut c_void> {
     // SAFETY: a part of the mapping just made.
     if unsafe { libc::mprotect(start.wrapping_byte_add(page), usable, libc::PROT_READ | libc::PROT_WRITE) } != 0 {
         let error = io::Error::last_os_error();
-        // SAFETY: the mapping just made, used by nobody.
+        // SAFETY: the mapping just made, not in use.
         unsafe { libc::munmap(start, page + usable) };
         return Err(error);
     }
     Ok(start)
 }
 
-/// Whose destructor unmaps a thread's stack. POSIX keys and not `thread_local!`: theirs run for threads that C made,
-/// in any runtime, also after Rust's own storage is gone.
+/// The key whose destructor unmaps a thread's stack. A POSIX key and not `thread_local!`, because its destructor also runs for
+/// threads that C made, and after Rust's own storage is gone.
 static KEY: OnceCell<libc::pthread_key_t> = OnceCell::new();
 
 fn create_key() -> io::Result<libc::pthread_key_t> {

@@ -11,15 +11,15 @@ use super::raw;
 /// Runs `work` in a forked child, which ends with the code that it gives; the parent gets the child's pid.
 ///
 /// The caller's process should have one thread; in one that has more, `work` may use what glibc keeps usable after
-/// fork(3), memory allocation among it. The child closes its copies of `not_for_child`: one of the monitor's listening
-/// socket, say, would outlive the monitor and take in hosts for nobody.
+/// fork(3), memory allocation among it. The child closes its copies of `not_for_child`: a copy of the monitor's listening
+/// socket, for instance, would accept connections that no process serves.
 pub(crate) fn fork(not_for_child: &[RawFd], work: impl FnOnce() -> u8) -> io::Result<i32> {
     // SAFETY: the child calls nothing but `work` and _exit.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            // The monitor's handler would write to a descriptor that is closed next, whose number a dump may get. Who ends
-            // all of a service's processes with SIGTERM gets the dumps in progress all the same.
+            // The monitor's handler would write to a descriptor that is closed next and whose number a dump may get. And a
+            // service manager that sends SIGTERM to all processes of a service still gets the dumps in progress.
             // SAFETY: a valid signal.
             unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
             for fd in not_for_child {
@@ -54,7 +54,7 @@ pub(crate) fn wait_for_end(pidfd: &OwnedFd, at_most: Duration) {
         let left = deadline.saturating_duration_since(Instant::now());
         rustix::event::poll(&mut ended, Some(&left.try_into().unwrap_or_default()))
     };
-    // Ended or not, the caller goes on.
+    // The caller continues either way.
     let _ = rustix::io::retry_on_intr(poll);
 }
 
@@ -115,8 +115,8 @@ pub(crate) fn inherited(fd: RawFd) -> Option<OwnedFd> {
     Some(fd)
 }
 
-/// A pidfd of the process that has connected a Unix socket: that very process, also where it has ended and its id is
-/// another's by now (`SO_PEERPIDFD`, include/uapi/asm-generic/socket.h). Kernels before 6.5 have no such option.
+/// A pidfd of the process that has connected a Unix socket, also where it has ended and its id was reused (`SO_PEERPIDFD`,
+/// include/uapi/asm-generic/socket.h). Kernels before 6.5 have no such option.
 pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     const SO_PEERPIDFD: libc::c_int = 77;
     let mut fd: libc::c_int = -1;
@@ -132,10 +132,10 @@ pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Whether the process of a pidfd runs, or has ended and nobody has waited for it yet: as long its id is no other's.
+/// Whether the process of a pidfd runs, or has ended and was not waited for: until then its id is not reused.
 pub(crate) fn has_its_id(pidfd: &OwnedFd) -> bool {
     let none = std::ptr::null::<libc::c_void>();
-    // SAFETY: integers and a NULL; signal 0 is sent to nobody (pidfd_send_signal(2)).
+    // SAFETY: integers and a NULL; signal 0 only checks (pidfd_send_signal(2)).
     let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), 0, none, 0) };
     result == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static CAN_BE_MONITOR: AtomicBool = AtomicBool::new(false);
 
-/// This program calls `cm_run_monitor`: started once more, it reaches that call again.
+/// Notes that this program calls `cm_run_monitor`, so it can be started again as the monitor.
 pub(crate) fn set_can_be_monitor() {
     CAN_BE_MONITOR.store(true, Ordering::Relaxed);
 }

@@ -1,7 +1,7 @@
 //! Stopping and reading another process (ptrace(2), process_vm_readv(2)). Not for signal handlers.
 //!
-//! No stop is ever consumed (`WNOWAIT`): a signal that a thread was about to take when it stopped stays with the thread in
-//! the kernel, which delivers it when the thread goes on because its tracer has ended (kernel/signal.c, `ptrace_stop`).
+//! No stop is ever consumed (`WNOWAIT`). So a signal that was about to be delivered to a thread when it stopped stays in the
+//! kernel, which delivers it when the thread continues after its tracer has ended (kernel/signal.c, `ptrace_stop`).
 
 use std::ffi::c_void;
 use std::io;
@@ -22,7 +22,7 @@ pub(crate) fn interrupt(tid: i32) -> io::Result<()> {
     request(libc::PTRACE_INTERRUPT, tid, 0)
 }
 
-/// Lets a stopped thread go on, untraced, with the signal that it was about to take.
+/// Detaches a stopped thread, which continues with the signal that was about to be delivered to it.
 pub(crate) fn detach(tid: i32) -> io::Result<()> {
     match thread_state(tid) {
         ThreadState::Stopped { signal } => request(libc::PTRACE_DETACH, tid, signal as usize),
@@ -48,8 +48,8 @@ fn request(request: libc::c_uint, tid: i32, data: usize) -> io::Result<()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThreadState {
     Running,
-    /// `signal` is what it was about to take (signal-delivery-stop), or 0. In a group-stop it is 0 as well: the kernel
-    /// keeps the process stopped once the thread is detached.
+    /// `signal` is the one that was about to be delivered (signal-delivery-stop), or 0. In a group-stop it is 0 as well: the
+    /// kernel keeps the process stopped once the thread is detached.
     Stopped {
         signal: i32,
     },
@@ -76,7 +76,8 @@ pub(crate) fn thread_state(tid: i32) -> ThreadState {
     }
 }
 
-/// A SIGCHLD can be lost to another thread of this process which does not block it, in a host that is its own monitor, say.
+/// How often the state is checked without a SIGCHLD: it may be delivered to another thread that does not block it, as in a
+/// program that is its own monitor.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Tells when traced threads have stopped or ended. SIGCHLD has to be blocked in the calling thread.
@@ -87,7 +88,7 @@ pub(crate) struct ThreadEvents {
 impl ThreadEvents {
     /// From now on SIGCHLD, which says that something has happened to a traced thread, comes by descriptor.
     pub(crate) fn watch() -> io::Result<Self> {
-        // SAFETY: a live signal set and a valid signal; the descriptor is new and nobody else's.
+        // SAFETY: a live signal set and a valid signal; the descriptor is new and not shared yet.
         unsafe {
             let mut set: libc::sigset_t = mem::zeroed();
             libc::sigaddset(&raw mut set, libc::SIGCHLD);
@@ -116,7 +117,7 @@ impl ThreadEvents {
         let timeout = rustix::time::Timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ };
         let mut poll = [rustix::event::PollFd::new(&self.signals, rustix::event::PollFlags::IN)];
         let _ = rustix::event::poll(&mut poll, Some(&timeout));
-        // What it says is asked of waitid.
+        // Its contents are not used: waitid(2) gives the state.
         let _ = rustix::io::read(self.signals.as_fd(), &mut [0_u8; mem::size_of::<libc::signalfd_siginfo>()]);
     }
 }

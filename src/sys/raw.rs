@@ -37,13 +37,13 @@ pub(crate) fn gettid() -> i32 {
 
 /// Whether this process has a thread of this id.
 pub(crate) fn thread_exists(tid: i32) -> bool {
-    // SAFETY: integers only; signal 0 is sent to nobody (kill(2)).
+    // SAFETY: integers only; signal 0 only checks (kill(2)).
     let sent = unsafe { syscall!(libc::SYS_tgkill, getpid(), tid, 0) };
     sent != Err(Errno(libc::ESRCH))
 }
 
-/// A point of the monotonic clock by which something has to be done. Where a sandbox refuses to tell the time, it has
-/// passed already: nothing is to wait without a limit.
+/// A point of the monotonic clock. Where a sandbox refuses to tell the time the deadline has passed already, so that nothing
+/// waits without a limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(u64);
 
@@ -116,7 +116,7 @@ pub(crate) fn wait_for_change(word: &AtomicU32, value: u32, deadline: Deadline) 
     }
 }
 
-/// Wakes everybody who waits for a change of `word`.
+/// Wakes all threads that wait for a change of `word`.
 pub(crate) fn wake_all(word: &AtomicU32) {
     let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: a live word, of which only the address counts.
@@ -206,7 +206,7 @@ pub(crate) fn connect(address: &SocketAddress, deadline: Deadline) -> SysResult<
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers.
     let fd = unsafe { syscall!(libc::SYS_socket, libc::AF_UNIX, kind, 0) }? as RawFd;
-    // SAFETY: just made and used by nobody else.
+    // SAFETY: just made and not shared yet.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     connect_within(fd, address, deadline)?;
     Ok(socket)

@@ -1,5 +1,5 @@
-//! Pages of our own for what a signal handler goes by: filled in normal context, then read-only, so that an overflow of the
-//! heap or of static data cannot redirect the handler. Not for signal handlers, which only read what was sealed.
+//! Pages for the data that a signal handler uses: filled in normal context, then read-only, so that an overflow of the heap or
+//! of static data cannot redirect the handler. Not for signal handlers, which only read what was sealed.
 
 use std::ffi::c_void;
 use std::io;
@@ -85,7 +85,7 @@ impl<'a> Placer<'a> {
         Self { pages, used: room(reserved) }
     }
 
-    /// Copies items; they live as long as nobody opens the pages again.
+    /// Copies items; they stay as they are until the pages are opened again.
     ///
     /// # Panics
     /// Where there is no room: the caller has counted it with [`room`].

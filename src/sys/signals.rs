@@ -1,8 +1,8 @@
 //! Signal dispositions and masks.
 //!
-//! There are two views of a disposition. The kernel's says what it calls. libc's sigaction(2) may be interposed: libjsig
-//! keeps a table of its own for the handlers that a Java machine's handler calls, and sanitizers refuse some. [`libc_get`]
-//! and [`libc_set`] go by that view; all else asks the kernel.
+//! There are two views of a disposition: the kernel's, and that of libc's sigaction(2), which may be interposed. libjsig keeps
+//! a table of its own for the handlers that a Java machine's handler calls, and sanitizers refuse some. [`libc_get`] and
+//! [`libc_set`] use libc's view; the others ask the kernel.
 //!
 //! Signal safety: everything here but [`libc_get`], [`libc_set`] and [`install`] may be called by a signal
 //! handler.
@@ -83,7 +83,7 @@ pub(crate) fn set(signal: i32, action: &Action) -> SysResult<()> {
     unsafe { syscall!(libc::SYS_rt_sigaction, signal, ptr::from_ref(action), none, size_of::<Mask>()) }.map(|_| ())
 }
 
-/// Whether the kernel itself calls `handler` for `signal`, and nobody else before it.
+/// Whether the kernel calls `handler` for `signal` directly, with no other handler between.
 pub(crate) fn kernel_calls(signal: i32, handler: Handler) -> bool {
     get(signal).is_ok_and(|action| action.calls(handler))
 }
@@ -121,26 +121,25 @@ pub(crate) fn libc_set(signal: i32, action: &Action) -> SysResult<()> {
 /// runs, also those that libc keeps for thread cancellation and setuid: nothing of the host runs in a thread that has
 /// crashed. Not for signal handlers.
 ///
-/// By libc's sigaction(2) and not by a raw call: where a library keeps the host's handlers behind those of a runtime, ours
-/// has its place there.
+/// By libc's sigaction(2) and not by a raw call, so that a library which interposes it knows our handler and can chain it.
 pub(crate) fn install(signal: i32, handler: Handler) -> SysResult<()> {
-    // SA_RESTART: a signal that turns out to be ignored must not interrupt what it came into.
+    // SA_RESTART: a signal that the handler then ignores must not interrupt the system call that it arrived in.
     let flags = (libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART) as usize;
     libc_set(signal, &Action { handler: handler as *const () as usize, flags, restorer: 0, mask: Mask::MAX })
 }
 
-/// Faults that belong to no instruction: a memory error that may be ignored, and an error of memory tags found late
+/// Faults that belong to no instruction: a memory error that may be ignored, and a memory tag error that is reported late
 /// (include/uapi/asm-generic/siginfo.h, SEGV_MTEAERR).
 const WITHOUT_INSTRUCTION: [(i32, i32); 2] = [(libc::SIGBUS, libc::BUS_MCEERR_AO), (libc::SIGSEGV, 8)];
 
-/// Whether a signal comes again by itself once its handler returns, from the instruction that faulted.
+/// Whether the fault happens again by itself once the handler returns, because the instruction that faulted runs again.
 pub(crate) fn recurs(signal: i32, code: i32) -> bool {
     let fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL) && code > 0;
     fault && !WITHOUT_INSTRUCTION.contains(&(signal, code))
 }
 
 /// Queues `signal` for the calling thread with the siginfo it came with (rt_tgsigqueueinfo(2), which lets a process send
-/// itself any `si_code`). Blocked until the handler returns, it is then delivered as if it had come for the first time.
+/// itself any `si_code`). It is blocked until the handler returns, and then delivered with the same siginfo.
 pub(crate) fn queue(signal: i32, info: *const libc::siginfo_t) -> SysResult<()> {
     // SAFETY: `info` is the siginfo of the signal being handled, which the kernel only reads.
     unsafe { syscall!(libc::SYS_rt_tgsigqueueinfo, own_pid()?, raw::gettid(), signal, info) }.map(|_| ())

@@ -57,8 +57,8 @@ pub(crate) struct Launch {
 
 impl Launch {
     /// Starts the program in a session of its own, with default signal actions, `/` as its directory, umask 077, its
-    /// standard descriptors on `/dev/null`, `ready` as descriptor 3 and every other one closed. Gives its pid once it
-    /// has replaced itself, or the errno of the step that failed.
+    /// standard descriptors on `/dev/null`, `ready` as descriptor 3 and every other one closed. Gives its pid once the program
+    /// has been executed, or the errno of the step that failed.
     ///
     /// Signal safety: may be called by a signal handler. The pointers have to be good and the stacks unused.
     pub(crate) fn start(&self, ready: RawFd) -> SysResult<i32> {
@@ -77,7 +77,7 @@ impl Launch {
     }
 }
 
-/// What the processes tell each other through the memory they share.
+/// What the processes pass to each other in the memory that they share.
 struct Start {
     launch: Launch,
     ready: RawFd,
@@ -109,7 +109,7 @@ extern "C" fn start_orphan(argument: *mut c_void) -> c_int {
     0
 }
 
-/// The second process: makes itself clean and becomes the program.
+/// The second process: drops what it has inherited and becomes the program.
 extern "C" fn become_program(argument: *mut c_void) -> c_int {
     // SAFETY: the Start of the suspended parents.
     let start = unsafe { &mut *argument.cast::<Start>() };

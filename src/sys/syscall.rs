@@ -1,8 +1,7 @@
 //! System calls by the processor's own instruction.
 //!
-//! libc's wrappers write errno, which is thread-local: a thread that crashes because its thread pointer is wrong would
-//! crash in them again. Some are also cancellation points (pthreads(7)) or are interposed by sanitizers. Nothing here
-//! reads or writes thread-local storage.
+//! libc's wrappers write errno, which is thread-local: a thread whose thread pointer is wrong would crash in them again. Some
+//! are also cancellation points (pthreads(7)), or are interposed by sanitizers. Nothing here uses thread-local storage.
 //!
 //! Signal safety: everything here may be called by a signal handler.
 
@@ -80,7 +79,7 @@ pub(crate) type ChildMain = extern "C" fn(*mut c_void) -> c_int;
 ///
 /// # Safety
 /// `flags` hold no `CLONE_SETTLS` or other flag that needs a further argument. `top` is the 16-aligned end of a stack that
-/// nobody else uses while the child runs, and `main` may be called in it with `argument`.
+/// nothing else uses while the child runs, and `main` may be called in it with `argument`.
 pub(crate) unsafe fn clone(flags: c_int, top: *mut c_void, main: ChildMain, argument: *mut c_void) -> SysResult<i32> {
     let result: isize;
     // SAFETY: the parent goes on behind the block with all its registers but the clobbered ones; the child runs on its own

@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering;
 /// Whether SIGTERM came, after [`watch`].
 pub(crate) static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// The descriptor that tells of it too; -1 for none.
+/// An eventfd that becomes readable as well; -1 for none.
 #[cfg(target_os = "linux")]
 static EVENT: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(-1);
 
-/// Has [`REQUESTED`] become true when `SIGTERM` is sent, and ignores the signals that a terminal sends to everybody.
+/// Has [`REQUESTED`] become true when `SIGTERM` is sent, and ignores the signals that a terminal sends to its processes.
 ///
-/// By a handler and not by signalfd(2), for which every thread would have to block the signal: a program in Go that is
-/// its own monitor has threads that do not.
+/// By a handler and not by signalfd(2), for which every thread has to block the signal: a Go program that is its own monitor
+/// has threads that do not.
 pub(crate) fn watch() -> io::Result<()> {
     // SAFETY: valid signals, a live sigaction of which all-zero bytes are a valid value, and a handler that calls nothing
     // but write(2).

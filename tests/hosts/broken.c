@@ -1,4 +1,4 @@
-/* A host that breaks what the handler needs, and crashes then. See crash.h. */
+/* A host that takes away what the handler needs, by its KIND, and then crashes. See crash.h. */
 #include "crash.h"
 
 #include <link.h>

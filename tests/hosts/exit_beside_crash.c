@@ -1,5 +1,5 @@
-/* A thread crashes while main ends the process: main is in a function of atexit(3), and goes on as soon as there is a dump.
- * Without us the fault would have ended the process long before. Usage: exit_beside_crash DUMP_DIR - THREADS
+/* A thread crashes while main ends the process: main is in a function of atexit(3), which returns as soon as there is a dump.
+ * Without the library the fault would have ended the process before. Usage: exit_beside_crash DUMP_DIR - THREADS
  */
 #include "crash.h"
 #include <dirent.h>

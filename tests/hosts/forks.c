@@ -1,4 +1,4 @@
-/* A host that makes processes: which of them crash, and what the others notice. See crash.h. */
+/* A host that makes child processes, of which some crash, by its KIND. See crash.h. */
 #include "crash.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
-/* A C host that is its own monitor, and whose dump callback goes beyond what a callback should do. What that is, the
- * application's name says. Everything that the callback leaves behind ends once there is a file `enough` beside the dumps, or
- * after a minute. Usage: report_callback DUMP_DIR KIND
+/* A C host that is its own monitor, with a report callback that does what callbacks should not do: KIND is exec, close, daemon
+ * or slow, and becomes the application's name, from which the callback knows it. All that the callback leaves behind ends once
+ * there is a file `enough` beside the dumps, or after a minute. Usage: report_callback DUMP_DIR KIND
  */
 #include "crash.h"
 

@@ -1,4 +1,4 @@
-/* A host of an odd shape, which its KIND says. Usage: shapes DUMP_DIR - KIND [ARGUMENT], see crash.h */
+/* A host with unusual stacks, threads or modules, by its KIND. Usage: shapes DUMP_DIR - KIND [ARGUMENT], see crash.h */
 #include "crash.h"
 #include <dlfcn.h>
 #include <sys/prctl.h>

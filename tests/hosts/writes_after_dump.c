@@ -1,5 +1,5 @@
-/* A C host whose own handler, which was there before the library, still writes when it has crashed. KIND is the directory
- * with its files, see tests/attachments.rs. See also crash.h. */
+/* A C host whose own handler, set before cm_install, writes to attached files after the dump. KIND is the directory with the
+ * files, see tests/attachments.rs. See also crash.h. */
 #include "crash.h"
 #include <fcntl.h>
 

@@ -73,7 +73,7 @@ pub fn is_armed() -> Result<()> {
     }
     Err(Error::new(
         CM_ERR_HANDLER,
-        format!("somebody has replaced the handlers of signals {replaced:?}: cm_install puts ours in front again"),
+        format!("other code has replaced the handlers of signals {replaced:?}: cm_install puts ours in front again"),
     ))
 }
 
