@@ -305,6 +305,18 @@ mod tests {
         assert_eq!(parse_welcome(payload), Some((PROTOCOL_VERSION, Verdict::WrongVersion)));
     }
 
+    /// As docs/design.md says.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[test]
+    fn a_crash_context_has_its_parts_where_the_design_document_says() {
+        use minidump_writer::crash_context::CrashContext;
+        use std::mem::offset_of;
+        assert_eq!([offset_of!(CrashContext, context), offset_of!(CrashContext, float_state)], [0, 968]);
+        let [siginfo, pid] = [offset_of!(CrashContext, siginfo), offset_of!(CrashContext, pid)];
+        assert_eq!([siginfo, pid, offset_of!(CrashContext, tid)], [1480, 1608, 1612]);
+        assert_eq!(size_of::<CrashContext>(), 1616);
+    }
+
     #[test]
     fn malformed_messages_are_told_apart() {
         assert_eq!(split(&[0; 7], 7), Err(Malformed::Short(7)));

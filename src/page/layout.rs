@@ -86,3 +86,32 @@ pub(super) const LOG_CELLS_DEFAULT: usize = LOG_BYTES_DEFAULT as usize / size_of
 
 /// The page's length in bytes, whole pages of the processor.
 pub(crate) const PAGE_BYTES: usize = size_of::<Page>().next_multiple_of(64 * 1024);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn the_offsets_are_those_of_the_design_document() {
+        let document = include_str!("../../docs/design.md").replace(',', "");
+        let parts = [
+            (offset_of!(Page, magic), "u64 | magic number"),
+            (offset_of!(Page, version), "u32 | version of the layout: 1"),
+            (offset_of!(Page, log_cells), "u32 | cells of the log in use: 512"),
+            (offset_of!(Page, log_next), "u64 | number of the next log cell"),
+            (offset_of!(Page, heartbeat_timeout_ms), "u32 | the heartbeat's timeout"),
+            (offset_of!(Page, heartbeat_stamp), "u64 | the last heartbeat"),
+            (offset_of!(Page, memory), "table of 64 slots 80 buffers of 2 words | memory"),
+            (offset_of!(Page, annotations), "table of 64 slots 80 buffers of 2592 words | annotations"),
+            (offset_of!(Page, attachments), "table of 16 slots 32 buffers of 512 words | attached files"),
+            (offset_of!(Page, threads), "table of 256 slots 272 buffers of 74 words | thread annotations"),
+            (offset_of!(Page, log), "8192 cells of 128 bytes | the log"),
+            (size_of::<Page>(), "| zeros up to 3014656"),
+        ];
+        for (offset, meaning) in parts {
+            assert!(document.contains(&format!("| {offset} | {meaning}")), "docs/design.md lacks {offset}: {meaning}");
+        }
+        assert_eq!(PAGE_BYTES, 3_014_656);
+    }
+}
