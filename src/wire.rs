@@ -35,8 +35,8 @@ pub(crate) const KIND_USER: u32 = 4;
 
 /// User message 0: the sender's pid, a native `u32`. Kept for other minidumper clients; we go by the peer credentials.
 pub(crate) const USER_PID: u32 = 0;
-/// User message 1: who the host is, see [`Hello`]; with it may come a descriptor of its page (unix(7), `SCM_RIGHTS`). Answered
-/// with [`USER_WELCOME`].
+/// User message 1: a [`Hello`]; it may carry the descriptor of the host's page (unix(7), `SCM_RIGHTS`). Answered with
+/// [`USER_WELCOME`].
 pub(crate) const USER_HELLO: u32 = 1;
 /// User message 2, monitor to host: two native `u32`, the monitor's protocol version and a [`Verdict`].
 pub(crate) const USER_WELCOME: u32 = 2;
@@ -113,7 +113,7 @@ pub(crate) fn split(received: &[u8], length: usize) -> Result<(u32, &[u8]), Malf
     Ok((kind, payload))
 }
 
-/// What a host says of itself as its first message.
+/// A host's first message: its settings and the address of its page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello<'a> {
     pub version: u32,
@@ -231,7 +231,7 @@ pub(crate) fn path<'a>(payload: &mut Reader<'a>) -> Option<&'a Path> {
     files::path_from_bytes(bytes).filter(|path| path.is_absolute())
 }
 
-/// What a monitor says to a hello.
+/// A monitor's answer to a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The host is served.

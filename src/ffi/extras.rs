@@ -1,4 +1,4 @@
-//! Files beside dumps, dumps on demand, and the promise of heartbeats.
+//! Attached files, dumps on demand, and the start of heartbeats.
 
 use std::cell::RefCell;
 use std::ffi::{CString, c_char};
@@ -90,12 +90,12 @@ pub unsafe extern "C" fn cm_attach_file(path: *const c_char) -> cm_status {
     })
 }
 
-/// Promises that the process calls `cm_heartbeat` within `timeout_ms`, and within that time of each call. The monitor
-/// dumps a process that breaks the promise as hung, once; the process goes on, and its next heartbeat renews the promise.
-/// Time in which the process is stopped (SIGSTOP, a debugger) or the monitor does not run does not count. While the promise
-/// holds the monitor wakes up four times within `timeout_ms`.
+/// Starts the heartbeat: from now on the process has to call `cm_heartbeat` within each `timeout_ms`. The monitor dumps a
+/// process that does not as hung, once; the process continues, and its next `cm_heartbeat` starts the time anew. Time in which
+/// the process is stopped (SIGSTOP, a debugger) or the monitor does not run does not count. While the heartbeat is started the
+/// monitor wakes up four times within `timeout_ms`.
 ///
-/// `timeout_ms`: at least 10 milliseconds; 0 ends the promise.
+/// `timeout_ms`: at least 10 milliseconds; 0 ends the heartbeat.
 /// Returns `CM_OK`; `CM_ERR_NOT_INSTALLED`, `CM_ERR_INVALID_ARGUMENT`, or, where the monitor has gone and could not be
 /// replaced, an error of `cm_install`.
 /// Threads: any. Signal handlers: no. Before `cm_install`: no.

@@ -12,7 +12,7 @@ pub const CM_REPORT_VERSION: u32 = 1;
 pub const CM_REPORT_CRASH: i32 = 1;
 /// What `cm_report_kind` returns: a dump that the process asked for with `cm_dump_now`.
 pub const CM_REPORT_REQUEST: i32 = 2;
-/// What `cm_report_kind` returns: a dump of a process that broke the promise of `cm_heartbeat_start`.
+/// What `cm_report_kind` returns: a dump of a process that gave no `cm_heartbeat` in time.
 pub const CM_REPORT_HANG: i32 = 3;
 /// What `cm_report_kind` returns: the end of a process without a report, by SIGKILL for instance. There is a record and
 /// no dump.

@@ -44,7 +44,7 @@ pub(crate) struct Armed(());
 /// Why the handlers could not be set.
 #[derive(Debug)]
 pub(crate) enum ArmError {
-    /// There are no pages for what the handler goes by.
+    /// There is no memory for the handler's frozen data.
     Freeze(std::io::Error),
     /// A disposition could not be set.
     Sigaction(crate::sys::raw::Errno),

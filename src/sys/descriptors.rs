@@ -21,7 +21,7 @@ pub(crate) fn inherit_none(command: &mut std::process::Command) {
     let close_all = || {
         // SAFETY: no arguments.
         for fd in 3..unsafe { libc::getdtablesize() } {
-            // On exec, and not now: std has one of its own by which it learns of a failure.
+            // On exec, and not now: std uses a descriptor of its own to report a failure of the exec.
             // SAFETY: flags alone; a number that is none is refused.
             unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
         }

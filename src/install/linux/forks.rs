@@ -10,7 +10,7 @@ use super::requests::{RETRY, Retry};
 use crate::page::host;
 use crate::sys::process;
 
-/// How long a fork waits for calls in progress. One that is made by a signal handler amid a call of ours would wait for
+/// How long a fork waits for calls in progress. A fork in a signal handler that has interrupted a call of ours would wait for
 /// itself.
 const PATIENCE: Duration = Duration::from_secs(1);
 

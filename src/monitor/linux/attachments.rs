@@ -132,8 +132,8 @@ fn open(path: &Path) -> io::Result<Take<File>> {
     Ok(file.take(ATTACHMENT_BYTES))
 }
 
-/// The file's name. Of one that is given as a descriptor, `/proc/PID/fd/N`, the name of what is open there, which may have
-/// none in any directory: the kernel writes ` (deleted)` behind it, and `memfd:` before that of a memfd_create(2).
+/// The file's name. For a descriptor, `/proc/PID/fd/N`, it is the name of the file that is open there. Where that file has no
+/// name in any directory the kernel appends ` (deleted)`, and puts `memfd:` before the name of a memfd_create(2).
 fn name(path: &Path) -> io::Result<String> {
     let is_descriptor = path.starts_with("/proc") && path.parent().is_some_and(|parent| parent.ends_with("fd"));
     let file = if is_descriptor { path.read_link()? } else { path.to_owned() };
