@@ -18,7 +18,7 @@
 //! - [`ffi`]: the only `extern "C"` functions; their comments are the C API's manual.
 //! - [`config`]: what a host asks for, each setting checked. `settings`: the complete settings, which host, wire format and
 //!   monitor share. [`status`], [`error`]: errors, as codes and sentences.
-//! - [`install`]: the host's side in normal context. [`monitor`]: the other side. Neither uses the other's modules.
+//! - [`mod@install`]: the host's side in normal context. [`monitor`]: the other side. Neither uses the other's modules.
 //! - `handler`: everything that runs in a signal handler.
 //! - `page`: annotations, log, attached files, memory ranges and heartbeat, in memory that the host shares with its monitor.
 //! - `wire`: the messages, shared by both sides.
