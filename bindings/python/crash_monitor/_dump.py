@@ -77,7 +77,7 @@ def heartbeat_start(timeout_ms: int) -> None:
 
 
 def heartbeat() -> None:
-    """Gives the sign of life that `heartbeat_start` promised. Costs less than a microsecond, and needs no monitor.
+    """Gives the sign of life that `heartbeat_start` promised. Costs less than a microsecond and needs no monitor.
 
     Raises CrashMonitorError, with the name "CM_ERR_INVALID_ARGUMENT" where nothing was promised. May be called by any
     thread.

@@ -20,7 +20,7 @@ def log(level: int, text: str) -> None:
     text: the line, without its end; what is over 1024 bytes of UTF-8 is cut.
 
     Every later dump holds the lines as the annotation "log", and its record under "log", with time, level and thread; so
-    does the record of a process that was killed. Costs less than a microsecond. Raises CrashMonitorError where no memory
+    does the record of a process that was killed. Costs about a microsecond. Raises CrashMonitorError where no memory
     can be had. May be called by any thread, before `install` and after.
     """
     line = _line(text)
