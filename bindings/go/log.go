@@ -43,6 +43,8 @@ func logLevel(level slog.Level) C.uint32_t {
 //	next := slog.NewTextHandler(os.Stderr, nil)
 //	slog.SetDefault(slog.New(crashmonitor.NewLogHandler(slog.LevelDebug, next)))
 //
+// next must not be slog.Default().Handler(): that writes to package log, whose output slog.SetDefault turns back to us.
+//
 // level: the lowest level that gets into the process's log; nil means slog.LevelInfo. The next handler gets what it is
 // enabled for, whatever that level is.
 //

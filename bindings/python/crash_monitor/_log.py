@@ -30,6 +30,7 @@ def log(level: int, text: str) -> None:
 class LogHandler(logging.Handler):
     """Puts the records of `logging` into the process's log, as `log` does.
 
+        logging.basicConfig()  # Comes first: it does nothing where there is a handler already.
         logging.getLogger().addHandler(crash_monitor.LogHandler())
 
     Each line of a formatted record is one line of the log: the message alone, with the traceback of an exception, unless
