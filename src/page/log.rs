@@ -4,10 +4,10 @@
 //! takes numbers with one atomic addition, claims each cell, fills it, and marks it with its number. A cell that another
 //! writer has claimed, or that a faster one has already used again, costs the line: nobody waits.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::layout::{LOG_CELLS_MAX, LOG_LINE, Page};
-use super::read::{Source, number};
+use super::layout::{CELL_TEXT as TEXT, Cell, LOG_CELLS_MAX, LOG_LINE, Page};
+use super::source::{Source, number};
 
 /// How important a line is, with the numbers that the C API has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,21 +30,7 @@ impl Level {
     }
 }
 
-const WORDS: usize = 13;
-const TEXT: usize = WORDS * size_of::<u64>();
-
-/// A part of a line.
-#[repr(C)]
-pub(crate) struct Cell {
-    /// The cell's number plus one; with [`WRITING`] while it is filled.
-    mark: AtomicU64,
-    /// In nanoseconds of CLOCK_REALTIME.
-    time: AtomicU64,
-    /// A [`Part`].
-    part: AtomicU64,
-    text: [AtomicU64; WORDS],
-}
-
+/// In a cell's mark, while it is filled.
 const WRITING: u64 = 1 << 63;
 
 /// What a cell holds of a line.
