@@ -121,7 +121,7 @@ const (
 	ReportCrash   ReportKind = C.CM_REPORT_CRASH   // A fatal signal.
 	ReportRequest ReportKind = C.CM_REPORT_REQUEST // The program asked for it: [DumpNow], [CapturePanic].
 	ReportHang    ReportKind = C.CM_REPORT_HANG    // The program broke the promise of [StartHeartbeat].
-	ReportDeath   ReportKind = C.CM_REPORT_DEATH   // The process ended without a word: there is no dump.
+	ReportDeath   ReportKind = C.CM_REPORT_DEATH   // The process ended without a goodbye: there is no dump.
 )
 
 // String returns the kind as records have it.

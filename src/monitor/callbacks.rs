@@ -15,7 +15,7 @@ pub(crate) enum Kind {
     Request,
     /// The process broke the promise of its heartbeat.
     Hang,
-    /// The process ended without a word.
+    /// The process ended without a goodbye.
     Death,
 }
 
