@@ -40,7 +40,7 @@ deny:
 install:
 	@test -e target/dist/.made || { echo 'target/dist is missing: run make dist first' >&2; exit 1; }
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	install -m 755 target/dist/bin/crash-monitor $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 target/dist/bin/crash-monitor target/dist/bin/crash-monitor-show $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 target/dist/include/* $(DESTDIR)$(PREFIX)/include/
 	cp -P target/dist/lib/libcrash_monitor.* $(DESTDIR)$(PREFIX)/lib/
 	install -m 644 target/dist/lib/pkgconfig/crash_monitor.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/

@@ -721,7 +721,8 @@ CM_API cm_status cm_set_annotation_n(const char *key, size_t key_length, const c
 
 /**
  * Sets an annotation of the calling thread, such as the request that it serves. Later dumps hold it as the annotation
- * "thread.<thread id>.<key>", and records under "thread_annotations". It ends with the thread.
+ * "thread.<thread id>.<key>", and records under "thread_annotations". It ends with the thread; the record of a process that
+ * was killed may still list those of threads that had ended. A forked child has none of its parent's.
  *
  * key: 1 to 64 bytes of UTF-8. value: up to 512 bytes of UTF-8; NULL removes the annotation, which need not be there.
  * Both are copied. There can be 256 of all threads together.

@@ -7,7 +7,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use common::{Ended, Host, Monitor, Running, Sandbox};
-use crash_monitor::CM_ERR_INVALID_ARGUMENT;
+use crash_monitor::{CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT};
+use minidump::MinidumpCrashpadInfo;
 use serde_json::{Value, json};
 
 fn host() -> &'static Host {
@@ -87,11 +88,58 @@ fn a_dump_on_demand_has_everything_and_the_monitor_tells_its_functions() {
     }
 }
 
+/// What `write_log` and `annotate_threads` have left in a record of either kind.
+fn check_log_and_thread_annotations(ended: &Ended, record: &Value) {
+    let cut = [format!("x{}{}", "-".repeat(508), ".".repeat(515)), format!("x{}", "ü".repeat(511))];
+    let expected = [
+        ("error", "text s\0n 7 0xff 3 apples"),
+        ("warning", "ended"),
+        ("info", ""),
+        ("debug", &cut[0]),
+        ("debug", &cut[1]),
+        ("info", "before "),
+        ("info", "thrown"),
+    ];
+    let lines = record["log"].as_array().expect("a log");
+    let (forgotten, lines) = lines.split_at(lines.len().checked_sub(expected.len()).expect("all of them"));
+    assert!(!forgotten.is_empty() && forgotten.len() < 32, "the log has the size that was set: {record}");
+    assert_eq!(forgotten.last().unwrap()["text"], "forgotten 99");
+    for (line, (level, text)) in lines.iter().zip(expected) {
+        assert_eq!((&line["level"], &line["text"], &line["tid"]), (&json!(level), &json!(text), &json!(ended.pid)));
+    }
+    let of_thread = json!({ "request": "GET /", "n\0l": "o\0e", "order": "third" });
+    assert_eq!(record["thread_annotations"], json!({ ended.pid.to_string(): of_thread }));
+    assert_eq!(ended.said("long value "), CM_ERR_LIMIT.to_string());
+}
+
+#[test]
+fn the_log_and_thread_annotations_are_in_the_dump_of_a_crash() {
+    let sandbox = Sandbox::new();
+    let (ended, record) = run(&sandbox, "log");
+    assert_eq!((ended.signal(), &record["kind"]), (Some(libc::SIGSEGV), &json!("crash")), "{ended:?}");
+    check_log_and_thread_annotations(&ended, &record);
+    let dump = sandbox.only_dump();
+    dump.check_basics(&host().path, ended.pid);
+    let info: MinidumpCrashpadInfo = dump.dump.get_stream().expect("annotations");
+    let annotation = |key: &str| info.simple_annotations.get(key).map(String::as_str);
+    assert_eq!(annotation(&format!("thread.{}.request", ended.pid)), Some("GET /"));
+    assert_eq!(annotation(&format!("thread.{}.order", ended.pid)), Some("third"));
+    assert!(annotation("log").expect("the log").ends_with(&format!(" info    {} thrown\n", ended.pid)));
+}
+
+#[test]
+fn a_killed_process_leaves_them_in_its_record() {
+    let sandbox = Sandbox::new();
+    let (ended, record) = run(&sandbox, "killed");
+    assert_eq!((ended.signal(), &record["kind"]), (Some(libc::SIGKILL), &json!("death")), "{ended:?}");
+    check_log_and_thread_annotations(&ended, &record);
+}
+
 #[test]
 fn what_is_refused_is_thrown() {
     let sandbox = Sandbox::new();
     let (ended, _) = run(&sandbox, "dump");
-    for call in ["empty key ", "negative time "] {
+    for call in ["empty key ", "negative time ", "large log "] {
         assert_eq!(ended.said(call), CM_ERR_INVALID_ARGUMENT.to_string(), "{call}");
     }
 }

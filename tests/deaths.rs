@@ -78,6 +78,22 @@ fn a_killed_host_that_nobody_has_waited_for_leaves_its_signal_too() {
 }
 
 #[test]
+fn a_goodbye_of_before_the_last_install_does_not_count() {
+    let sandbox = Sandbox::new();
+    let mut host = start(&sandbox, &["again"]);
+    let monitor = process::Stopped::new(sandbox.monitor_pid().expect("a monitor"));
+    host.go_on();
+    host.wait_for("installing");
+    common::wait_until("the host to wait for its welcome", || process::stat(host.pid(), 3).as_deref() == Some("S"));
+    drop(monitor);
+    host.wait_for("ready");
+    process::signal(host.pid(), Signal::KILL);
+    let pid = host.end().pid;
+    sandbox.wait_for_monitors_end();
+    assert_eq!(exit_of(&sandbox.only_record(), endings(), pid)["signal"]["name"], "SIGKILL");
+}
+
+#[test]
 fn an_exit_past_the_exit_handlers_leaves_its_status() {
     let sandbox = Sandbox::new();
     let exit = exit_in_record(&sandbox, start(&sandbox, &["_exit", "7"]));

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use common::{Dump, Ended, Running, Sandbox, dist, run};
 use minidump::Module;
+use serde_json::{Value, json};
 
 const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;
@@ -65,7 +66,7 @@ fn own_handler(name: &str) {
     assert!(range.contains(&dump.address()), "a string literal at {:#x} in {range:#x?}", dump.address());
 }
 
-fn told(name: &str) {
+fn server(name: &str) {
     let sandbox = Sandbox::new();
     let program = example(name);
     let ended = Running::start(Command::new(&program).arg(sandbox.dumps()).current_dir(sandbox.path())).end();
@@ -75,17 +76,24 @@ fn told(name: &str) {
     assert_eq!(records.len(), 2, "{:?}", sandbox.files());
     let of_kind = |kind: &str| records.iter().find(|record| record["kind"] == kind).expect("one of each kind");
     let (request, crash) = (of_kind("request"), of_kind("crash"));
-    let of = |record: &serde_json::Value, request: &str, log: &str| {
-        assert_eq!(record["annotations"], serde_json::json!({"request": request, "version": "1.4.2"}));
+    let of = |record: &Value, request: &str, log: &[(&str, &str)], after: &str| {
+        assert_eq!(record["annotations"], json!({"version": "1.4.2"}));
+        assert_eq!(record["thread_annotations"], json!({ ended.pid.to_string(): { "request": request } }));
+        let lines = record["log"].as_array().expect("a log").iter();
+        let lines: Vec<_> =
+            lines.map(|line| (line["level"].as_str().unwrap(), line["text"].as_str().unwrap())).collect();
+        assert_eq!(lines, log);
         let dump = Dump::read(&sandbox.dumps().join(record["dump"]["file"].as_str().unwrap()));
         dump.check_basics(&program, ended.pid);
-        assert_eq!(std::fs::read_to_string(dump.path.with_extension("told.log")).unwrap(), log);
+        let file: String = log.iter().map(|(_, text)| format!("{text}\n")).chain([after.to_owned()]).collect();
+        assert_eq!(std::fs::read_to_string(dump.path.with_extension("server.log")).unwrap(), file);
         dump
     };
     assert_eq!(request["reason"], "a request takes too long");
-    let on_demand = of(request, "slow", "quick\nslow\n").path;
-    let log = format!("quick\nslow\ndumped to {}\nbroken\ncrashed\n", on_demand.display());
-    let dump = of(crash, "broken", &log);
+    let mut log = vec![("info", "serving quick"), ("info", "serving slow")];
+    let dumped = format!("dumped to {}", of(request, "slow", &log, "").path.display());
+    log.extend([("warning", &dumped[..]), ("info", "serving broken")]);
+    let dump = of(crash, "broken", &log, "crashed\n");
     assert_eq!((dump.signal(), dump.address()), (libc::SIGSEGV, 0));
     let bytes = std::fs::read(&dump.path).unwrap();
     // Ten bytes in two requests, the last of which was the slow one.
@@ -131,7 +139,7 @@ both_linkages! {
     minimal of "minimal" and "minimal-static";
     own_monitor of "own_monitor" and "own_monitor-static";
     own_handler of "own_handler" and "own_handler-static";
-    told of "told" and "told-static";
+    server of "server" and "server-static";
     host of "host" and "host-static";
     host_overflow of "host" and "host-static";
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::{Ended, Host, Running, Sandbox, process};
+use common::{Ended, Host, Monitor, Running, Sandbox, process};
 use rustix::process::Signal;
 
 fn host() -> &'static Host {
@@ -151,6 +151,27 @@ fn a_child_forked_amid_a_report_does_not_hang() {
     let ended = running.end();
     assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
     check_dump(&sandbox, ended.pid, ended.crashing_thread(), libc::SIGSEGV);
+}
+
+#[test]
+fn a_child_forked_amid_an_install_of_another_thread_can_install() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    // So that the install takes as long as we like.
+    let stopped = process::Stopped::new(monitor.pid());
+    let mut running = host().start(&sandbox, &["amid-install"]);
+    assert_eq!(running.wait_for("dump-now "), crash_monitor::CM_ERR_NOT_INSTALLED.to_string());
+    assert_eq!(running.wait_for("in-time "), crash_monitor::CM_ERR_TIMEOUT.to_string());
+    drop(stopped);
+    running.go_on();
+    let child = running.wait_for("child ");
+    let (pid, "signal 11") = child.split_once(' ').unwrap() else { panic!("{child}") };
+    check_dump(&sandbox, pid.parse().unwrap(), pid.parse().unwrap(), libc::SIGSEGV);
+    // The parent has installed too.
+    running.go_on();
+    let ended = running.end();
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    check_dump(&sandbox, ended.pid, ended.pid, libc::SIGSEGV);
 }
 
 #[test]

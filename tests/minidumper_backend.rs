@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use common::peer::{self, Peer};
 use common::process::{self, is_alive};
-use common::{Ended, Host, Monitor, Running, Sandbox, wait_until};
+use common::{Ended, Host, Monitor, Running, Sandbox, run, wait_until};
 
-/// A monitor that ends with its last host, at the sandbox's socket.
-fn run_until_last_host(sandbox: &Sandbox, program: &Path, command: &str) -> Running {
+/// A monitor at the sandbox's socket; without `--stay` it ends with its last host.
+fn run_monitor(sandbox: &Sandbox, program: &Path, command: &[&str]) -> Running {
     let mut line = Command::new(program);
-    line.args([command, "--backend", "minidumper", "--dump-dir"]).arg(sandbox.dumps());
+    line.args(command).args(["--backend", "minidumper", "--dump-dir"]).arg(sandbox.dumps());
     let monitor = Running::start(&mut line);
     // Each look is a connection that says nothing, after which the monitor still waits for its first host.
     wait_until("the monitor to listen", || sandbox.monitor_pid() == Some(monitor.pid()));
@@ -91,7 +91,7 @@ fn hosts_that_crash_at_once_each_get_their_dump() {
 #[test]
 fn it_ends_with_its_last_host_and_leaves_nothing_but_dumps() {
     let sandbox = Sandbox::new();
-    let monitor = run_until_last_host(&sandbox, &Monitor::program(), "run");
+    let monitor = run_monitor(&sandbox, &Monitor::program(), &["run"]);
     let ended = crash(&sandbox, &["segv"]);
     assert!(monitor.end().status.success());
     assert_eq!(sandbox.files(), [sandbox.dump_of(ended.pid).path]);
@@ -100,7 +100,7 @@ fn it_ends_with_its_last_host_and_leaves_nothing_but_dumps() {
 #[test]
 fn sigterm_ends_it_and_what_a_terminal_sends_does_not() {
     let sandbox = Sandbox::new();
-    let monitor = run_until_last_host(&sandbox, &Monitor::program(), "run");
+    let monitor = run_monitor(&sandbox, &Monitor::program(), &["run"]);
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::HUP, rustix::process::Signal::QUIT] {
         process::signal(monitor.pid(), signal);
     }
@@ -173,7 +173,7 @@ fn a_monitor_that_is_stopped_is_there_all_the_same() {
 fn another_monitors_socket_is_not_removed() {
     for start in [Monitor::start, Monitor::start_minidumpers] {
         let sandbox = Sandbox::new();
-        let first = run_until_last_host(&sandbox, &Monitor::program(), "run");
+        let first = run_monitor(&sandbox, &Monitor::program(), &["run"]);
         // As somebody does who tidies up; another one then finds nobody.
         std::fs::remove_file(sandbox.socket()).unwrap();
         let second = start(&sandbox);
@@ -211,6 +211,28 @@ fn many_dumps_leave_nothing_in_its_memory() {
     let before = mappings();
     (0..10).for_each(|_| _ = crash(&sandbox, &["segv"]));
     assert!(mappings() < before + 10, "{before} mappings have become {}", mappings());
+}
+
+#[test]
+fn dumps_that_wait_to_be_finished_cost_no_thread_each() {
+    const CRASHES: usize = 5;
+    let sandbox = Sandbox::new();
+    let host = Host::build("callbacks.c", "callbacks_held", &[]);
+    let monitor = run_monitor(&sandbox, &host.path, &["--crash-monitor", "--stay"]);
+    let hold = sandbox.dumps().join("hold");
+    run(Command::new("mkfifo").arg(&hold));
+    for _ in 0..CRASHES {
+        let ended = Running::start(Command::new(&host.path).arg(sandbox.dumps()).arg("plain")).end();
+        assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    }
+    let threads = std::fs::read_dir(format!("/proc/{}/task", monitor.pid())).unwrap().count();
+    assert_eq!(threads, 2, "the server's and the one that is in the program's function");
+    // Linux opens a FIFO for both at once, and from then on does not hold up its readers (fifo(7)).
+    let _opened = std::fs::OpenOptions::new().read(true).write(true).open(&hold).unwrap();
+    process::signal(monitor.pid(), rustix::process::Signal::TERM);
+    assert!(monitor.end().status.success());
+    let is_seen = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "seen");
+    assert_eq!(sandbox.files().into_iter().filter(is_seen).count(), CRASHES, "it has seen to all before it ended");
 }
 
 #[test]
@@ -256,7 +278,7 @@ fn the_newest_dumps_stay() {
 fn the_programs_own_function_is_called_with_the_dump_and_no_record() {
     let sandbox = Sandbox::new();
     let host = Host::build("callbacks.c", "callbacks_minidumper", &[]);
-    let monitor = run_until_last_host(&sandbox, &host.path, "--crash-monitor");
+    let monitor = run_monitor(&sandbox, &host.path, &["--crash-monitor"]);
     let mut command = Command::new(&host.path);
     let ended = Running::start(command.arg(sandbox.dumps()).arg("plain")).end();
     assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");

@@ -50,7 +50,7 @@ impl Node {
         assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
         let dump = sandbox.only_dump();
         dump.check_basics(&self.program, ended.crashing_thread());
-        assert_eq!((dump.signal(), dump.address()), (libc::SIGSEGV, 0xdead000));
+        assert_eq!((dump.signal(), dump.address()), (libc::SIGSEGV, ended.address()));
         assert_eq!(dump.crashing_module(), self.addon.path.canonicalize().unwrap().to_str().unwrap());
         ended
     }

@@ -105,6 +105,20 @@ fn a_signal_handler_may_write_amid_another_write() {
 }
 
 #[test]
+fn what_another_thread_writes_all_the_time_is_there_too() {
+    let sandbox = Sandbox::new();
+    crash(&sandbox, "busy");
+    let dump = sandbox.only_dump();
+    let record = record_of(&dump);
+    let value = record["annotations"]["busy"].as_str();
+    assert!(value.is_some_and(|value| ["odd", "even"].contains(&value)), "{record}");
+    assert_eq!(annotation(&dump, "busy").as_deref(), value);
+    let lines = log(&record);
+    // One at most is being written.
+    assert!(lines.len() >= 511 && lines.iter().all(|(_, text)| text == "busy"), "{}", lines.len());
+}
+
+#[test]
 fn a_small_log_holds_the_last_lines_and_a_long_line_is_cut() {
     let sandbox = Sandbox::new();
     crash(&sandbox, "small-log");

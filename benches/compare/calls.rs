@@ -13,14 +13,18 @@ use crate::{rival, table::Samples};
 
 /// Parked threads of the process.
 pub const THREADS: usize = 100;
-/// Cheap calls of each kind, and dumps.
-const CALLS: usize = 5000;
+/// Cheap calls of each kind, of which as many are measured together: one takes less than reading the clock. And dumps.
+const CALLS: usize = 20_000;
+const TOGETHER: usize = 100;
 const DUMPS: usize = 15;
 
 /// Medians of one process. Only a dump and a short message have a counterpart in minidumper.
 pub struct Calls {
-    /// In microseconds: an annotation, or a message of the same size; a heartbeat; a file attached; memory added and removed.
+    /// In microseconds: an annotation, or a message of the same size; an annotation of a thread; a log line; a heartbeat; a
+    /// file attached; memory added and removed.
     pub message: f64,
+    pub thread: Option<f64>,
+    pub log: Option<f64>,
     pub heartbeat: Option<f64>,
     pub file: Option<f64>,
     pub memory: Option<f64>,
@@ -40,6 +44,8 @@ pub fn measure(reporter: Reporter) -> Calls {
     assert_eq!(sandbox.dump_files().len(), 2 * DUMPS, "dumps of {}", reporter.name());
     Calls {
         message: needed("message "),
+        thread: number("thread "),
+        log: number("log "),
         heartbeat: number("heartbeat "),
         file: number("file "),
         memory: number("memory "),
@@ -60,14 +66,17 @@ pub fn run_here(reporter: Reporter, directory: &Path) {
 
 fn ours(directory: &Path) {
     type Text = unsafe extern "C" fn(*const c_char) -> i32;
+    type Annotate = unsafe extern "C" fn(*const c_char, *const c_char) -> i32;
     let library = Library::load();
     library.install(directory);
     let key = c"request";
     let value = c"GET /a/path/of/usual/length?with=a&few=parameters HTTP/1.1";
     // SAFETY: the types that crash_monitor.h gives these functions.
-    let (annotate, attach, dump, beat, start_beating, add, remove) = unsafe {
+    let (annotate, annotate_thread, log, attach, dump, beat, start_beating, add, remove) = unsafe {
         (
-            library.function::<unsafe extern "C" fn(*const c_char, *const c_char) -> i32>(c"cm_set_annotation"),
+            library.function::<Annotate>(c"cm_set_annotation"),
+            library.function::<Annotate>(c"cm_set_thread_annotation"),
+            library.function::<unsafe extern "C" fn(u32, *const c_char, usize) -> i32>(c"cm_log"),
             library.function::<Text>(c"cm_attach_file"),
             library.function::<unsafe extern "C" fn(*const c_char, *mut *const c_char) -> i32>(c"cm_dump_now"),
             library.function::<extern "C" fn() -> i32>(c"cm_heartbeat"),
@@ -82,6 +91,11 @@ fn ours(directory: &Path) {
     };
     // SAFETY: NUL-terminated strings.
     print_median("message", || assert_eq!(unsafe { annotate(key.as_ptr(), value.as_ptr()) }, 0));
+    // SAFETY: as above.
+    print_median("thread", || assert_eq!(unsafe { annotate_thread(key.as_ptr(), value.as_ptr()) }, 0));
+    let line = value.to_bytes();
+    // SAFETY: so many bytes.
+    print_median("log", || assert_eq!(unsafe { log(3, line.as_ptr().cast(), line.len()) }, 0));
     let file = c_path(&std::env::current_exe().expect("this program").with_extension("log"));
     print_median("file", || string(attach, &file));
     let memory = [0_u8; 64];
@@ -109,10 +123,10 @@ fn theirs(directory: &Path) {
 fn print_median(name: &str, call: impl Fn()) {
     let time = |_| {
         let start = now();
-        call();
-        (now() - start) as f64 / 1e3
+        (0..TOGETHER).for_each(|_| call());
+        (now() - start) as f64 / 1e3 / TOGETHER as f64
     };
-    println!("{name} {}", (0..CALLS).map(time).collect::<Samples>().median().expect("many"));
+    println!("{name} {}", (0..CALLS / TOGETHER).map(time).collect::<Samples>().median().expect("many"));
 }
 
 /// Milliseconds that a dump takes; then those that a running thread stands still for one.

@@ -55,6 +55,8 @@ pub enum Goal {
     Ratio(f64),
     /// Our median is at most that.
     AtMost(f64),
+    /// Our median is at most so much more than what it is without a library.
+    OverNone(f64),
     /// Our median is at least that.
     AtLeast(f64),
 }
@@ -84,6 +86,10 @@ impl<'a> Row<'a> {
         let (goal, reached) = match self.goal {
             Goal::None => (String::new(), ""),
             Goal::Ratio(most) => (format!("ratio <= {most:.2}"), verdict(ratio.is_some_and(|ratio| ratio <= most))),
+            Goal::OverNone(more) => {
+                let over = our_median.zip(nobodys.median()).map(|(ours, none)| ours - none);
+                (format!("none + {}", number(more)), verdict(over.is_some_and(|over| over <= more)))
+            }
             Goal::AtMost(most) => (format!("<= {}", number(most)), verdict(our_median.is_some_and(|our| our <= most))),
             Goal::AtLeast(least) => {
                 (format!(">= {}", number(least)), verdict(our_median.is_some_and(|our| our >= least)))

@@ -24,7 +24,9 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <ostream>
 #include <stdexcept>
+#include <streambuf>
 #include <string>
 #include <typeinfo>
 #include <utility>
@@ -102,6 +104,19 @@ inline void chain_terminate_handler() {
 // Calls a function of the program's from C, through which no exception may pass: one that tries ends the process.
 template <typename Function> void not_into_c(Function function) noexcept { function(); }
 
+// A line of the log. It is one byte longer than those that the library keeps: what is longer the library cuts, where UTF-8
+// allows.
+class line_buffer : public std::streambuf {
+public:
+    line_buffer() { setp(text_, text_ + sizeof text_); }
+
+    const char *data() const noexcept { return pbase(); }
+    std::size_t size() const noexcept { return static_cast<std::size_t>(pptr() - pbase()); }
+
+private:
+    char text_[1024 + 1];
+};
+
 struct config_deleter {
     void operator()(cm_config *config) const noexcept { cm_config_free(config); }
 };
@@ -146,6 +161,12 @@ public:
     // The dump directory keeps the newest dumps, up to so many files and bytes.
     config &retention(std::uint32_t files, std::uint64_t bytes) {
         detail::check(cm_config_set_retention(get(), files, bytes));
+        return *this;
+    }
+
+    // How much of the log is kept.
+    config &log_bytes(std::uint32_t bytes) {
+        detail::check(cm_config_set_log_bytes(get(), bytes));
         return *this;
     }
 
@@ -307,6 +328,74 @@ inline void set_annotation(const std::string &key, const std::string &value) {
 inline void remove_annotation(const std::string &key) {
     detail::check(cm_set_annotation_n(key.data(), key.size(), nullptr, 0));
 }
+
+// A line of the process's log, at one of CM_LOG_ERROR to CM_LOG_DEBUG. It is written at the end of the expression:
+//
+//     crash_monitor::log(CM_LOG_INFO) << "request " << number << " took " << seconds << " s";
+//
+// It needs no memory but the stack's, unless an operator<< does. What is over 1024 bytes is cut; std::endl at the end is
+// needless and left out. A line with an unknown level is not written. Not for signal handlers, which use cm_log.
+class log : public std::ostream {
+public:
+    explicit log(std::uint32_t level) : std::ostream(nullptr), level_(level) { rdbuf(&line_); }
+    ~log() override {
+        std::size_t size = line_.size();
+        if (size != 0 && line_.data()[size - 1] == '\n') --size;
+        (void)cm_log(level_, line_.data(), size);
+    }
+
+    log(const log &) = delete;
+    log &operator=(const log &) = delete;
+
+private:
+    const std::uint32_t level_;
+    detail::line_buffer line_;
+};
+
+// An annotation of the calling thread as long as this object lives, which is to be destroyed by the same thread:
+//
+//     const crash_monitor::thread_annotation request("request", id);
+//
+// Then the key has the value of the older such object of this thread, or none. A forked child's thread, which has another
+// id, has none. Throws error.
+class thread_annotation {
+public:
+    thread_annotation(std::string key, std::string value) : key_(std::move(key)), value_(std::move(value)), older_(newest()) {
+        detail::check(set());
+        newest() = this;
+    }
+
+    ~thread_annotation() {
+        // Most are destroyed in the reverse order. One that is not leaves a newer one of its key in force.
+        bool in_force = true;
+        thread_annotation **link = &newest();
+        for (; *link != nullptr && *link != this; link = &(*link)->older_) in_force &= (*link)->key_ != key_;
+        if (*link == nullptr) return; // Of another thread, whose annotations nobody else can change.
+        *link = older_;
+        if (!in_force) return;
+        const thread_annotation *before = older_;
+        while (before != nullptr && before->key_ != key_) before = before->older_;
+        (void)(before != nullptr ? before->set() : cm_set_thread_annotation_n(key_.data(), key_.size(), nullptr, 0));
+    }
+
+    thread_annotation(const thread_annotation &) = delete;
+    thread_annotation &operator=(const thread_annotation &) = delete;
+
+private:
+    cm_status set() const noexcept {
+        return cm_set_thread_annotation_n(key_.data(), key_.size(), value_.data(), value_.size());
+    }
+
+    // The calling thread's; each leads to the one that is older.
+    static thread_annotation *&newest() noexcept {
+        static thread_local thread_annotation *newest = nullptr;
+        return newest;
+    }
+
+    const std::string key_;
+    const std::string value_;
+    thread_annotation *older_;
+};
 
 // Copies a file beside every later dump. Throws error.
 inline void attach_file(const std::string &path) { detail::check(cm_attach_file(path.c_str())); }

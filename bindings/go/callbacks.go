@@ -121,7 +121,7 @@ const (
 	ReportCrash   ReportKind = C.CM_REPORT_CRASH   // A fatal signal.
 	ReportRequest ReportKind = C.CM_REPORT_REQUEST // The program asked for it: [DumpNow], [CapturePanic].
 	ReportHang    ReportKind = C.CM_REPORT_HANG    // The program broke the promise of [StartHeartbeat].
-	ReportDeath   ReportKind = C.CM_REPORT_DEATH   // The process ended without a word: there is no dump.
+	ReportDeath   ReportKind = C.CM_REPORT_DEATH   // The process ended without a goodbye: there is no dump.
 )
 
 // String returns the kind as records have it.
@@ -171,7 +171,7 @@ func WithReportCallback(f func(Report)) MonitorOption {
 }
 
 // WithLogCallback sets a function that the monitor calls for each line of its log, besides [WithMonitorLog]'s file. The
-// level is that of an error, a warning or information; the message is without a line's end.
+// level is that of an error, a warning, information or details; the message is without a line's end.
 //
 // The function is called for one line after the other, and is not to take long: the monitor waits for it, and with the
 // monitor crashing programs do, once 64 KiB of lines are waiting.
@@ -213,7 +213,7 @@ func cBool(b bool) C.int {
 }
 
 // levels are those of the C library's.
-var levels = map[byte]slog.Level{1: slog.LevelError, 2: slog.LevelWarn, 3: slog.LevelInfo}
+var levels = map[byte]slog.Level{1: slog.LevelError, 2: slog.LevelWarn, 3: slog.LevelInfo, 4: slog.LevelDebug}
 
 // read calls the program's functions for the messages in a pipe, and returns at its end when all calls have returned.
 func (c *callbacks) read(pipe *bufio.Reader) {

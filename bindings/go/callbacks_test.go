@@ -133,7 +133,7 @@ func TestLogCallback(t *testing.T) {
 	for _, want := range []string{
 		fmt.Sprintf(`(?m)^INFO listening at %s/monitor\.sock$`, r.dir),
 		fmt.Sprintf(`(?m)^INFO process %d reports signal 11 in thread \d+$`, pids[0]),
-		fmt.Sprintf(`(?m)^WARN process %d ended without a word`, pids[2]),
+		fmt.Sprintf(`(?m)^WARN process %d ended without a goodbye`, pids[2]),
 		`(?m)^INFO removed .*\.dmp: more than the retention keeps$`, // By one that has written a dump.
 		`(?m)^INFO ending: no host is left$`,
 	} {

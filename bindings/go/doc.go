@@ -64,7 +64,8 @@
 //
 // Of each thread the stack that it runs on: of one in C code C's, else that of its goroutine. Other goroutines are not
 // in it; what Go prints of them when the program crashes is in a text file beside the dump, see [WithoutCrashText]. A
-// program adds what else it wants, at any time, before Install too: [SetAnnotation], [AttachFile], [AddMemory].
+// program adds what else it wants, at any time, before Install too: [SetAnnotation], [AnnotateThread], [Log] and
+// [NewLogHandler], [AttachFile], [AddMemory].
 //
 // A dump need not be of a crash: [DumpNow] dumps the living process, [CapturePanic] one that panics, where the panic
 // is, and [StartHeartbeat] promises a sign of life, without which the process is dumped as hung.

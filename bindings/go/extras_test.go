@@ -23,6 +23,9 @@ type record struct {
 	Annotations map[string]string
 	Attachments []string
 	Failed      []string
+
+	ThreadAnnotations map[string]map[string]string `json:"thread_annotations"`
+	Log               []line
 }
 
 // readRecord reads the record beside a dump.
@@ -169,7 +172,7 @@ func TestExtrasThatAreRefused(t *testing.T) {
 		"dump, uninstalled":  {dumpNow(""), crashmonitor.ErrNotInstalled, "not installed"},
 		"reason, no UTF-8":   {dumpNow("\xff"), crashmonitor.ErrInvalidArgument, "reason"},
 		"long reason":        {dumpNow(strings.Repeat("x", 1025)), crashmonitor.ErrLimit, "1024"},
-		"no heartbeat":       {crashmonitor.Heartbeat(), crashmonitor.ErrNotInstalled, "not installed"},
+		"no heartbeat":       {crashmonitor.Heartbeat(), crashmonitor.ErrInvalidArgument, "no heartbeat is promised"},
 		"heartbeat":          {crashmonitor.StartHeartbeat(time.Second), crashmonitor.ErrNotInstalled, "not installed"},
 		"fast heartbeat":     {crashmonitor.StartHeartbeat(time.Nanosecond), crashmonitor.ErrInvalidArgument, "1ms is too fast"},
 		"negative heartbeat": {crashmonitor.StartHeartbeat(-1), crashmonitor.ErrInvalidArgument, "-1ns"},

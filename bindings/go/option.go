@@ -76,6 +76,15 @@ func WithRetention(files uint32, bytes uint64) Option {
 	}
 }
 
+// WithLogBytes sets how much of the process's log ([Log], [NewLogHandler]) is kept: up to 1048576 bytes; default 65536; 0
+// for no log. A line takes 128 bytes for each 104 bytes of its text. Lines logged before Install are lost where this
+// changes it.
+func WithLogBytes(bytes uint32) Option {
+	return func(config *config) error {
+		return check(C.cm_config_set_log_bytes(config.c, C.uint32_t(bytes)))
+	}
+}
+
 // WithEnvironment has dumps hold the process's environment, which often holds secrets. Default: they do not.
 func WithEnvironment() Option {
 	return func(config *config) error {

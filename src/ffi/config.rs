@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_void};
 
+use super::cancellation::not_cancelled;
 use super::{args, guard};
 use crate::config::Config;
 use crate::crash_callback::CrashCallback;
@@ -49,7 +50,7 @@ pub unsafe extern "C" fn cm_config_new(
 pub unsafe extern "C" fn cm_config_free(config: *mut cm_config) {
     if !config.is_null() {
         // SAFETY: made by Box::into_raw in cm_config_new and not freed since, by the C API's contract.
-        guard::not_cancelled(|| drop(unsafe { Box::from_raw(config) }));
+        not_cancelled(|| drop(unsafe { Box::from_raw(config) }));
     }
 }
 

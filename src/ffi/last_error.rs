@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_char};
 
-use super::guard;
+use super::cancellation::not_cancelled;
 use crate::status::{self, cm_status};
 
 thread_local! {
@@ -32,7 +32,7 @@ pub(super) fn set(message: &str) {
 /// Threads: any, each has its own. Signal handlers: no. Before `cm_install`: yes.
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_last_error() -> *const c_char {
-    guard::not_cancelled(|| {
+    not_cancelled(|| {
         let known = LAST_STATIC.try_with(Cell::get).ok().flatten().map(CStr::as_ptr);
         known.or_else(|| LAST.try_with(|last| last.borrow().as_ptr()).ok()).unwrap_or(c"".as_ptr())
     })

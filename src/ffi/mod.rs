@@ -12,6 +12,7 @@
 #![allow(clippy::missing_safety_doc)] // The contract stands above: C's manual has no chapters for Rust.
 
 mod args;
+mod cancellation;
 mod config;
 mod extras;
 mod guard;

@@ -44,7 +44,8 @@ pub unsafe extern "C" fn cm_set_annotation_n(
 }
 
 /// Sets an annotation of the calling thread, such as the request that it serves. Later dumps hold it as the annotation
-/// "thread.<thread id>.<key>", and records under "thread_annotations". It ends with the thread.
+/// "thread.<thread id>.<key>", and records under "thread_annotations". It ends with the thread; the record of a process that
+/// was killed may still list those of threads that had ended. A forked child has none of its parent's.
 ///
 /// `key`: 1 to 64 bytes of UTF-8. `value`: up to 512 bytes of UTF-8; NULL removes the annotation, which need not be there.
 /// Both are copied. There can be 256 of all threads together.

@@ -3,10 +3,16 @@
 use std::os::fd::{IntoRawFd, RawFd};
 
 use super::frozen::Frozen;
-use super::report::Crash;
 use crate::sys::raw::{self, Deadline, Errno, SysResult};
 use crate::sys::spawn::Launch;
 use crate::wire;
+
+/// What the monitor is told of a crash.
+pub(super) struct Crash<'a> {
+    pub context: &'a [u8],
+    /// Whether nothing but the kernel's default action comes after this report.
+    pub ends_by_default: bool,
+}
 
 pub(super) struct Link {
     fd: RawFd,

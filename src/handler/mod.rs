@@ -25,18 +25,20 @@ mod report;
 mod runtime_code;
 
 pub(crate) use frozen::{CrashLink, HandlerConfig};
-pub(crate) use runtime_code::{RANGES_MAX, add as add_runtime_code};
-
-use std::sync::{Mutex, PoisonError};
+pub(crate) use runtime_code::RANGES_MAX;
 
 use crate::sys::raw::Deadline;
+use crate::sys::sealed::Pages;
 use crate::sys::signals::{self, CRASH_SIGNALS, Dispositions, Mask};
 use entry::entry;
 use frozen::{Copies, Handlers, Reader};
 
-/// Locked while the handler is armed or disarmed. The caller holds the installation's lock around it, so that no fork comes
-/// in between.
-static COPIES: Mutex<Copies> = Mutex::new(Vec::new());
+/// The pages with the handlers' frozen data. The process has one of these, which its owner locks while it arms or disarms.
+#[derive(Default)]
+pub(crate) struct Memory {
+    copies: Copies,
+    runtime_code: Option<Pages>,
+}
 
 /// The handlers are set. Held by the installation.
 pub(crate) struct Armed(());
@@ -66,37 +68,47 @@ impl std::fmt::Display for ArmError {
     }
 }
 
-/// Installs our handlers, or where they are installed, has them use `config` from now on, without a moment in between at
-/// which a crash would be missed. After an error none is installed. Not for signal handlers.
-pub(crate) fn arm(config: &HandlerConfig<'_>) -> Result<Armed, ArmError> {
-    let mut copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut handlers = handlers_before_us();
-    entry::publish(frozen::freeze(&mut copies, config, handlers).map_err(ArmError::Freeze)?);
-    for signal in CRASH_SIGNALS {
-        if let Err(errno) = signals::install(signal, entry) {
-            give_back(&handlers);
-            return Err(ArmError::Sigaction(errno));
-        }
+impl Memory {
+    pub(crate) const fn new() -> Self {
+        Self { copies: Copies::new(), runtime_code: None }
     }
-    // Checked, because a sanitizer's sigaction(2) reports success where it has done nothing.
-    let replaced = replaced_signals();
-    if !replaced.is_empty() {
-        give_back(&handlers);
-        return Err(ArmError::Refused(replaced));
-    }
-    let interposed = signals_where(|signal| !signals::kernel_calls(signal, entry));
-    if handlers.interposed != interposed {
-        handlers.interposed = interposed;
-        match frozen::freeze(&mut copies, config, handlers) {
-            Ok(sealed) => entry::publish(sealed),
-            Err(error) => {
+
+    /// Installs our handlers, or where they are installed, has them use `config` from now on, without a moment in between at
+    /// which a crash would be missed. After an error none is installed. Not for signal handlers.
+    pub(crate) fn arm(&mut self, config: &HandlerConfig<'_>) -> Result<Armed, ArmError> {
+        let mut handlers = handlers_before_us();
+        entry::publish(frozen::freeze(&mut self.copies, config, handlers).map_err(ArmError::Freeze)?);
+        for signal in CRASH_SIGNALS {
+            if let Err(errno) = signals::install(signal, entry) {
                 give_back(&handlers);
-                return Err(ArmError::Freeze(error));
+                return Err(ArmError::Sigaction(errno));
             }
         }
+        // Asked for: a sanitizer's sigaction says that it has done what it has not.
+        let replaced = replaced_signals();
+        if !replaced.is_empty() {
+            give_back(&handlers);
+            return Err(ArmError::Refused(replaced));
+        }
+        let interposed = signals_where(|signal| !signals::kernel_calls(signal, entry));
+        if handlers.interposed != interposed {
+            handlers.interposed = interposed;
+            match frozen::freeze(&mut self.copies, config, handlers) {
+                Ok(sealed) => entry::publish(sealed),
+                Err(error) => {
+                    give_back(&handlers);
+                    return Err(ArmError::Freeze(error));
+                }
+            }
+        }
+        claim::finish(Deadline::after(config.deadline));
+        Ok(Armed(()))
     }
-    claim::finish(Deadline::after(config.deadline));
-    Ok(Armed(()))
+
+    /// Faults in `begin..end` are a runtime's own business; false where there is no room. Not for signal handlers.
+    pub(crate) fn add_runtime_code(&mut self, begin: usize, end: usize) -> std::io::Result<bool> {
+        runtime_code::add(&mut self.runtime_code, begin, end)
+    }
 }
 
 /// The crash signals whose handler is not ours any more. Not for signal handlers.
@@ -104,10 +116,9 @@ pub(crate) fn replaced_signals() -> Vec<i32> {
     CRASH_SIGNALS.into_iter().filter(|signal| !signals::libc_get(*signal).calls(entry)).collect()
 }
 
-/// Puts back the dispositions that were there before [`arm`], where ours are still the installed ones. Not for signal
+/// Puts back the dispositions that were there before [`Memory::arm`], where ours are still the installed ones. Not for signal
 /// handlers.
 pub(crate) fn disarm(_armed: Armed) {
-    let _copies = COPIES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(frozen) = Reader::enter() {
         give_back(&frozen.handlers);
         claim::finish(Deadline::after(frozen.deadline));

@@ -3,15 +3,8 @@
 use super::crash_context;
 use super::event::Event;
 use super::frozen::Frozen;
-use super::link::Link;
+use super::link::{Crash, Link};
 use crate::sys::raw::{self, Deadline, Errno, SysResult};
-
-/// What the monitor is told of a crash.
-pub(super) struct Crash<'a> {
-    pub context: &'a [u8],
-    /// Whether nothing but the kernel's default action comes after this report.
-    pub ends_by_default: bool,
-}
 
 /// Asks for a dump and waits for it, at most until the deadline.
 pub(super) fn report(frozen: &Frozen, event: &Event, ends_by_default: bool) {

@@ -5,7 +5,6 @@
 use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::sys::sealed::Pages;
 
@@ -20,7 +19,6 @@ struct Range {
 
 /// Null where there is no range yet.
 static RANGES: AtomicPtr<[Range; RANGES_MAX]> = AtomicPtr::new(ptr::null_mut());
-static PAGES: Mutex<Option<Pages>> = Mutex::new(None);
 
 /// May be called by a signal handler.
 fn ranges() -> &'static [Range] {
@@ -32,21 +30,27 @@ fn ranges() -> &'static [Range] {
 }
 
 /// Adds a range of addresses, `begin` included, `end` not; false where there is no room. Not for signal handlers.
-pub(crate) fn add(begin: usize, end: usize) -> io::Result<bool> {
-    let mut pages = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
-    let pages = match &mut *pages {
+pub(super) fn add(pages: &mut Option<Pages>, begin: usize, end: usize) -> io::Result<bool> {
+    let pages = match pages {
         Some(pages) => pages,
         none => none.insert(Pages::map(0, size_of::<[Range; RANGES_MAX]>())?),
     };
     pages.open()?;
-    RANGES.store(pages.sealed_start().cast(), Ordering::SeqCst);
-    let has_room = put(begin, end);
+    let start = pages.sealed_start().cast::<[Range; RANGES_MAX]>();
+    // SAFETY: pages that are never unmapped, with room for the ranges; zeros are valid ones.
+    let opened = unsafe { &*start };
+    // A child that was forked amid a change may have forgotten the pages and not the ranges.
+    for range in ranges() {
+        put(opened, range.begin.load(Ordering::SeqCst), range.end.load(Ordering::SeqCst));
+    }
+    let has_room = put(opened, begin, end);
+    RANGES.store(start, Ordering::SeqCst);
     pages.seal()?;
     Ok(has_room)
 }
 
-fn put(begin: usize, end: usize) -> bool {
-    for range in ranges() {
+fn put(ranges: &[Range], begin: usize, end: usize) -> bool {
+    for range in ranges {
         let taken = range.end.load(Ordering::SeqCst) != 0;
         if !taken {
             range.begin.store(begin, Ordering::SeqCst);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::layout::*;
-use super::log::{self, Cell, Level};
+use super::log::{self, Level};
 use super::mapping;
 use super::table::Refused;
 use crate::error::StaticError;

@@ -6,7 +6,6 @@
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
-use super::log::Cell;
 use super::table::Table;
 use crate::settings::{LOG_BYTES_DEFAULT, LOG_BYTES_MAX};
 
@@ -77,6 +76,21 @@ pub(crate) struct Page {
     pub attachments: Attachments,
     pub threads: ThreadAnnotations,
     pub log: [Cell; LOG_CELLS_MAX],
+}
+
+/// Bytes of text in a cell.
+pub(super) const CELL_TEXT: usize = 13 * size_of::<u64>();
+
+/// A part of a log line.
+#[repr(C)]
+pub(crate) struct Cell {
+    /// The cell's number plus one; with the highest bit while it is filled.
+    pub(super) mark: AtomicU64,
+    /// In nanoseconds of CLOCK_REALTIME.
+    pub(super) time: AtomicU64,
+    /// Thread id, length, level, index and count: see the log.
+    pub(super) part: AtomicU64,
+    pub(super) text: [AtomicU64; CELL_TEXT / size_of::<u64>()],
 }
 
 /// Cells in the largest log.

@@ -4,10 +4,10 @@
 //! takes numbers with one atomic addition, claims each cell, fills it, and marks it with its number. Writers never wait: where
 //! another writer has claimed a cell, or has used it for a later line already, the line is dropped.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::layout::{LOG_CELLS_MAX, LOG_LINE, Page};
-use super::read::{Source, number};
+use super::layout::{CELL_TEXT as TEXT, Cell, LOG_CELLS_MAX, LOG_LINE, Page};
+use super::source::{Source, number};
 
 /// How important a line is, with the numbers that the C API has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,21 +30,7 @@ impl Level {
     }
 }
 
-const WORDS: usize = 13;
-const TEXT: usize = WORDS * size_of::<u64>();
-
-/// A part of a line.
-#[repr(C)]
-pub(crate) struct Cell {
-    /// The cell's number plus one; with [`WRITING`] while it is filled.
-    mark: AtomicU64,
-    /// In nanoseconds of CLOCK_REALTIME.
-    time: AtomicU64,
-    /// A [`Part`].
-    part: AtomicU64,
-    text: [AtomicU64; WORDS],
-}
-
+/// In a cell's mark, while it is filled.
 const WRITING: u64 = 1 << 63;
 
 /// What a cell holds of a line.
@@ -130,10 +116,9 @@ impl Cell {
 
 /// Copies another page's log, which may change meanwhile, into that of a page which no other thread uses yet.
 pub(super) fn copy(to: &Page, from: &Page) {
-    let next = from.log_next.load(Ordering::Acquire);
-    to.log_cells.store(ring(from) as u32, Ordering::Relaxed);
-    to.log_next.store(next, Ordering::Relaxed);
-    for index in 0..ring(from).min(next as usize) {
+    let cells = ring(from);
+    to.log_cells.store(cells as u32, Ordering::Relaxed);
+    for index in 0..cells.min(from.log_next.load(Ordering::Acquire) as usize) {
         let (to, from) = (&to.log[index], &from.log[index]);
         let mark = from.mark.load(Ordering::Acquire);
         to.copy_from(from);
@@ -141,6 +126,8 @@ pub(super) fn copy(to: &Page, from: &Page) {
         let whole = mark & WRITING == 0 && from.mark.load(Ordering::Acquire) == mark;
         to.mark.store(if whole { mark } else { 0 }, Ordering::Relaxed);
     }
+    // Last: a cell with a later number than the next one would be nobody's to use again.
+    to.log_next.store(from.log_next.load(Ordering::Acquire), Ordering::Relaxed);
 }
 
 /// A line as its reader has it.
@@ -242,6 +229,28 @@ mod tests {
         for line in lines {
             assert!(line.text.bytes().all(|byte| u32::from(byte - b'a') == line.tid), "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_copy_of_a_log_that_others_write_to_has_its_last_lines_and_takes_more() {
+        let (page, done) = (empty_page(), std::sync::atomic::AtomicBool::new(false));
+        page.log_cells.store(16, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    add(&page, Level::Info, &[b'x'; 200], 7, 1);
+                }
+            });
+            let own = |_| {
+                let child = empty_page();
+                copy(&child, &page);
+                add(&child, Level::Info, b"the child's", 8, 1);
+                lines(&child).last().is_some_and(|line| line == "the child's")
+            };
+            let lost = (0..1000).map(own).filter(|has_own| !has_own).count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(lost, 0);
+        });
     }
 
     #[test]

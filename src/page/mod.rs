@@ -19,4 +19,5 @@ pub(crate) mod layout;
 pub(crate) mod log;
 mod mapping;
 pub(crate) mod read;
+mod source;
 mod table;

@@ -7,7 +7,7 @@
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::read::{Source, number};
+use super::source::{Source, number};
 
 /// `SLOTS` entries in `BUFFERS` buffers of `WORDS` 8-byte words each.
 #[repr(C)]

@@ -2,9 +2,10 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::num::NonZeroUsize;
 use std::ptr;
 
-use once_cell::sync::OnceCell;
+use once_cell::race::OnceNonZeroUsize;
 
 /// Room for our handler, besides the frame that the kernel puts on the stack.
 const HANDLER_SPACE: usize = 64 * 1024;
@@ -26,7 +27,7 @@ pub(crate) fn ensure() -> io::Result<()> {
     if current.ss_flags & libc::SS_DISABLE == 0 && current.ss_size >= kernel_frame() + HANDLER_SPACE_MIN {
         return Ok(());
     }
-    let key = *KEY.get_or_try_init(create_key)?;
+    let key = (KEY.get_or_try_init(create_key)?.get() - 1) as libc::pthread_key_t;
     let page = rustix::param::page_size();
     let usable = (HANDLER_SPACE + kernel_frame()).next_multiple_of(page);
     // SAFETY: a key of ours; NULL where this thread has no stack of ours yet.
@@ -75,15 +76,16 @@ fn map_with_guard(page: usize, usable: usize) -> io::Result<*mut c_void> {
     Ok(start)
 }
 
-/// The key whose destructor unmaps a thread's stack. A POSIX key and not `thread_local!`, because its destructor also runs for
-/// threads that C made, and after Rust's own storage is gone.
-static KEY: OnceCell<libc::pthread_key_t> = OnceCell::new();
+/// The key plus one whose destructor unmaps a thread's stack. A POSIX key and not `thread_local!`, because its destructor also
+/// runs for threads that C made, and after Rust's own storage is gone. Threads at the same time may make one key too many; in
+/// exchange there is no lock that a forked child could find locked.
+static KEY: OnceNonZeroUsize = OnceNonZeroUsize::new();
 
-fn create_key() -> io::Result<libc::pthread_key_t> {
+fn create_key() -> io::Result<NonZeroUsize> {
     let mut key = 0;
     // SAFETY: room for one key; the destructor stays loaded, since the library is linked with `-z nodelete`.
     match unsafe { libc::pthread_key_create(&raw mut key, Some(on_thread_exit)) } {
-        0 => Ok(key),
+        0 => Ok(NonZeroUsize::MIN.saturating_add(key as usize)),
         error => Err(io::Error::from_raw_os_error(error)),
     }
 }

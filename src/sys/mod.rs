@@ -11,6 +11,8 @@ pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod files;
 #[cfg(target_os = "linux")]
+pub(crate) mod lock;
+#[cfg(target_os = "linux")]
 pub(crate) mod process;
 pub(crate) mod program;
 #[cfg(target_os = "linux")]

@@ -9,19 +9,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
 
 use super::syscall::syscall;
-
-/// An errno value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Errno(pub i32);
-
-impl std::fmt::Display for Errno {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::io::Error::from_raw_os_error(self.0).fmt(f)
-    }
-}
-
-/// What a raw system call gives.
-pub(crate) type SysResult<T> = Result<T, Errno>;
+pub(crate) use super::syscall::{Errno, SysResult};
 
 /// This process's id, asked of the kernel: libc may have cached it before a fork. -1 where a sandbox refuses to tell it.
 pub(crate) fn getpid() -> i32 {

@@ -8,7 +8,18 @@
 use std::arch::asm;
 use std::ffi::{c_int, c_long, c_void};
 
-use super::raw::{Errno, SysResult};
+/// An errno value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Errno(pub i32);
+
+impl std::fmt::Display for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::io::Error::from_raw_os_error(self.0).fmt(f)
+    }
+}
+
+/// What a raw system call gives.
+pub(crate) type SysResult<T> = Result<T, Errno>;
 
 /// The largest errno value; the kernel returns -1 to -4095 for errors (include/linux/err.h).
 const ERRNO_MAX: isize = 4095;

@@ -165,6 +165,12 @@ impl Ended {
         line.unwrap_or_else(|| panic!("the host did not say {word:?} but:\n{}", self.output)).trim()
     }
 
+    /// The address that it was about to write to.
+    pub fn address(&self) -> u64 {
+        let address = self.said("address ");
+        u64::from_str_radix(address.trim_start_matches("0x"), 16).expect("an address")
+    }
+
     /// The id of the thread that was about to crash.
     pub fn crashing_thread(&self) -> u32 {
         let (_, tid) = self.said("ready ").split_once(' ').expect("pid and tid");

@@ -32,10 +32,7 @@ pub fn end_all(socket: &Path) {
     while let Some(pid) = pid_at(socket) {
         if start.elapsed() > PATIENCE / 3 {
             // The pid comes from the socket inside this test's own directory: it is a monitor this test caused.
-            if let Some(pid) = rustix::process::Pid::from_raw(pid as i32) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
-            return;
+            return process::end(pid);
         }
         // Ever longer: each look takes a place in the queue of one that hangs, and once that is full connect(2) waits.
         std::thread::sleep(start.elapsed() / 4 + std::time::Duration::from_millis(1));
@@ -120,9 +117,7 @@ impl Monitor {
 impl Drop for Monitor {
     fn drop(&mut self) {
         // Without it nobody would end a dumper that hangs.
-        for child in process::children(self.pid()) {
-            process::signal(child, rustix::process::Signal::KILL);
-        }
+        process::children(self.pid()).into_iter().for_each(process::end);
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -41,6 +41,14 @@ pub fn signal(pid: u32, signal: Signal) {
     rustix::process::kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {pid:?}: {error}"));
 }
 
+/// Ends a process that this test has caused, if it has not ended meanwhile.
+pub fn end(pid: u32) {
+    match rustix::process::kill_process(Pid::from_raw(pid as i32).expect("a pid"), Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("cannot end {pid}: {error}"),
+    }
+}
+
 /// A process that this test has started and that is stopped until this is dropped, also by a test that fails.
 pub struct Stopped(u32);
 

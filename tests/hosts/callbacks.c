@@ -1,6 +1,17 @@
 /* A C host that is its own monitor and has a callback for everything. Usage: callbacks DUMP_DIR KIND */
 #include "crash.h"
 
+#include <fcntl.h>
+
+/* Waits as long as there is a FIFO `hold` in the dump directory that nobody has opened for writing. */
+static void wait_where_held(const char *dump) {
+    char path[4096];
+    snprintf(path, sizeof path, "%.*s/hold", (int)(strrchr(dump, '/') - dump), dump);
+    int fd = open(path, O_RDONLY);
+    if (fd >= 0)
+        close(fd);
+}
+
 static const char *or_none(const char *text) { return text ? text : "-"; }
 
 static void on_report(const cm_report *report, void *user_data) {
@@ -8,6 +19,7 @@ static void on_report(const cm_report *report, void *user_data) {
     char path[4096];
     /* minidumper's server writes no record. */
     snprintf(path, sizeof path, "%s.seen", record ? record : cm_report_dump_path(report));
+    wait_where_held(path);
     FILE *file = fopen(path, "w");
     fprintf(file, "%s\nversion %u\nkind %d\n", (const char *)user_data, cm_report_version(report), cm_report_kind(report));
     fprintf(file, "dump %s\nrecord %s\n", or_none(cm_report_dump_path(report)), or_none(record));

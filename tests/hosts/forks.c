@@ -140,11 +140,11 @@ static void *report(void *unused) {
     return unused;
 }
 
-/* Whether the reporting thread is waiting for its dump, in ppoll(2). */
-static int is_reporting(void) {
+/* Whether a thread is waiting for the monitor, in ppoll(2). */
+static int is_waiting(pid_t thread) {
     char path[64];
     long call = -1;
-    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", (int)reporter);
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", (int)thread);
     FILE *file = fopen(path, "r");
     if (!file)
         return 0;
@@ -165,7 +165,7 @@ static void fork_amid_a_report(void) {
     say("installed");
     wait_for_line();
     pthread_create(&thread, NULL, report, NULL);
-    while (!reporter || !is_reporting())
+    while (!reporter || !is_waiting(reporter))
         ;
     in_child(crash_as_told);
     pthread_join(thread, NULL);
@@ -185,26 +185,69 @@ static void *wait_for_child(void *unused) {
     return unused;
 }
 
-/* Calls the library without pause, so that a fork comes amid a call. */
-static void *annotate_all_the_time(void *unused) {
+/* Calls the library without pause, so that a fork comes amid a call: of those that wait for none, and of those that wait. */
+static void *call_all_the_time(void *unused) {
     (void)unused;
-    for (;;)
+    for (;;) {
         check(cm_set_annotation("key", "value"));
+        check(cm_is_armed());
+    }
     return NULL;
 }
 
-static void annotate_once(void) {
+static void call_once(void) {
     alarm(20);
     check(cm_set_annotation("key", "child's"));
+    check(cm_is_armed());
     _exit(0);
 }
 
 /* So many children that call the library too, while another thread of the parent does. */
 static void fork_amid_calls(int count) {
     pthread_t thread;
-    pthread_create(&thread, NULL, annotate_all_the_time, NULL);
+    pthread_create(&thread, NULL, call_all_the_time, NULL);
     for (int i = 0; i < count; i++)
-        in_child(annotate_once);
+        in_child(call_once);
+}
+
+static volatile pid_t installer;
+
+static cm_config *config_with_deadline(uint32_t milliseconds) {
+    cm_config *config;
+    check(cm_config_new(dump_dir, NULL, &config));
+    check(cm_config_set_deadline_ms(config, milliseconds));
+    return config;
+}
+
+static void *install_patiently(void *unused) {
+    cm_config *config = config_with_deadline(25000);
+    installer = (pid_t)syscall(SYS_gettid);
+    check(cm_install_with(config));
+    cm_config_free(config);
+    return unused;
+}
+
+/* While the monitor is stopped, and once it goes on. */
+static void call_and_install(void) {
+    alarm(20);
+    check(cm_set_annotation("key", "child's"));
+    say("dump-now %d", cm_dump_now("no", NULL));
+    say("in-time %d", cm_install_with(config_with_deadline(100)));
+    wait_for_line();
+    check(cm_install(dump_dir, NULL));
+    crash_segv();
+}
+
+/* A child of a process one of whose threads is in cm_install, and stays there as long as the monitor is stopped. */
+static void fork_amid_an_install(void) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, install_patiently, NULL);
+    while (!installer || !is_waiting(installer))
+        ;
+    in_child(call_and_install);
+    pthread_join(thread, NULL);
+    wait_for_line();
+    crash_segv();
 }
 
 int main(int argc, char **argv) {
@@ -220,6 +263,8 @@ int main(int argc, char **argv) {
         fork_amid_a_report();
     if (!strcmp(kind, "spawn"))
         spawn();
+    if (!strcmp(kind, "amid-install"))
+        fork_amid_an_install();
 
     check(cm_install(dump_dir, NULL));
     if (!strcmp(kind, "crash"))

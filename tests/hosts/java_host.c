@@ -26,5 +26,5 @@ JNIEXPORT void JNICALL Java_JavaHost_crash(JNIEnv *env, jclass class) {
     (void)env;
     (void)class;
     ready();
-    crash_segv();
+    crash_in_own_page();
 }

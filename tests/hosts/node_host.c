@@ -23,7 +23,7 @@ static napi_value crash_now(napi_env env, napi_callback_info info) {
     (void)env;
     (void)info;
     ready();
-    crash_segv();
+    crash_in_own_page();
     return NULL;
 }
 

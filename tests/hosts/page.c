@@ -36,6 +36,22 @@ static void *write_on(void *unused) {
     return NULL;
 }
 
+static volatile long written[2];
+
+static void *annotate_without_pause(void *unused) {
+    (void)unused;
+    for (; !done; written[0]++)
+        check(cm_set_annotation("busy", written[0] % 2 ? "odd" : "even"));
+    return NULL;
+}
+
+static void *log_without_pause(void *unused) {
+    (void)unused;
+    for (; !done; written[1]++)
+        check(cm_log(CM_LOG_INFO, "busy", 4));
+    return NULL;
+}
+
 /* Writers that a timer's handler interrupts again and again. */
 static void interrupted(void) {
     struct sigaction action = {.sa_handler = on_signal};
@@ -137,6 +153,12 @@ int main(int argc, char **argv) {
         fill("parent");
     } else if (!strcmp(kind, "interrupted")) {
         interrupted();
+    } else if (!strcmp(kind, "busy")) {
+        pthread_t threads[2];
+        pthread_create(&threads[0], NULL, annotate_without_pause, NULL);
+        pthread_create(&threads[1], NULL, log_without_pause, NULL);
+        while (written[0] < 1000 || written[1] < 1000)
+            sched_yield();
     } else if (!strcmp(kind, "threads")) {
         /* More than there is room for, but each of them has ended by the time the next one comes. */
         for (long i = 0; i < 600; i++) {

@@ -27,6 +27,16 @@ static void install_behind_runtime(const char *dump_dir) {
     cm_config_free(config);
 }
 
+/* Writes where certainly nobody can: the address of crash_segv may be in a runtime's own memory, such as the heap (brk(2))
+ * of a program that is not position-independent. */
+NOINLINE static void crash_in_own_page(void) {
+    char *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        exit(5);
+    say("address %p", (void *)page);
+    *(volatile char *)page = 1;
+}
+
 /* Prints how many faults the runtime's handler was given, and whether the process is still armed. */
 static void report(void) {
     say("faults %d", faults);

@@ -4,7 +4,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from . import _arguments, _lock
-from ._error import check, is_refusal
+from ._error import check
 from ._library import lib
 
 _NOTHING: Any = object()
@@ -15,8 +15,7 @@ class Annotations(MutableMapping[str, str]):
 
     Used like a dict, by any thread, before `install` and after; they outlast `uninstall`. A key has 1 to 256 bytes of
     UTF-8, a value up to 20480, and there can be 64. More raises CrashMonitorError with the name "CM_ERR_LIMIT" and
-    changes nothing. Where the monitor has gone and no other can be had, the error says so, and the change is made and
-    told to the next monitor.
+    changes nothing. No monitor is needed, and a forked child's dump has those that were set before the fork.
     """
 
     def __init__(self) -> None:
@@ -30,19 +29,15 @@ class Annotations(MutableMapping[str, str]):
     def __setitem__(self, key: str, value: str) -> None:
         c_key, c_value = _arguments.text(key), _arguments.text(value)
         with self._lock:
-            status = lib.cm_set_annotation_n(c_key, len(c_key), c_value, len(c_value))
-            if not is_refusal(status):
-                self._kept[key] = value
-            check(status)
+            check(lib.cm_set_annotation_n(c_key, len(c_key), c_value, len(c_value)))
+            self._kept[key] = value
 
     def __delitem__(self, key: str) -> None:
         with self._lock:
             self._kept[key]  # Raises KeyError.
             c_key = _arguments.text(key)
-            status = lib.cm_set_annotation_n(c_key, len(c_key), None, 0)
-            if not is_refusal(status):
-                del self._kept[key]
-            check(status)
+            check(lib.cm_set_annotation_n(c_key, len(c_key), None, 0))
+            del self._kept[key]
 
     def __iter__(self) -> Iterator[str]:
         # Of a copy: other threads may change them meanwhile.

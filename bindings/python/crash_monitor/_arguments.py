@@ -18,11 +18,11 @@ def path(value: StrOrBytesPath) -> bytes:
     return os.path.join(os.getcwdb(), given) if given and not os.path.isabs(given) else given
 
 
-def text(value: str) -> bytes:
-    """For functions that take a length: it may hold NUL."""
+def text(value: str, errors: str = "strict") -> bytes:
+    """For functions that take a length: it may hold NUL. `errors` says what becomes of lone surrogates."""
     if not isinstance(value, str):
         raise TypeError(f"expected str, not {type(value).__name__}")
-    return value.encode()
+    return value.encode(errors=errors)
 
 
 def unsigned(value: int, bits: int) -> int:

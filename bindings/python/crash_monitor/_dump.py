@@ -70,13 +70,14 @@ def heartbeat_start(timeout_ms: int) -> None:
     timeout_ms: at least 10 milliseconds; 0 ends the promise.
 
     A process that breaks the promise is dumped from outside as hung, once, and lives on; its next sign of life makes a
-    new promise. Raises CrashMonitorError. May be called by any thread.
+    new promise. Raises CrashMonitorError: "CM_ERR_NOT_INSTALLED", "CM_ERR_INVALID_ARGUMENT", or, where the monitor has
+    gone and no other can be had, what `install` raises. May be called by any thread.
     """
     check(lib.cm_heartbeat_start(_arguments.unsigned(timeout_ms, 32)))
 
 
 def heartbeat() -> None:
-    """Gives the sign of life that `heartbeat_start` promised. It costs a write to a local socket.
+    """Gives the sign of life that `heartbeat_start` promised. Costs less than a microsecond and needs no monitor.
 
     Raises CrashMonitorError, with the name "CM_ERR_INVALID_ARGUMENT" where nothing was promised. May be called by any
     thread.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from ._library import CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NULL_ARGUMENT, CM_OK, lib
-
-_REFUSALS = (CM_ERR_NULL_ARGUMENT, CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT)
+from ._library import CM_OK, lib
 
 
 class CrashMonitorError(Exception):
@@ -35,8 +33,3 @@ def check(status: int) -> None:
 def last_error(status: int) -> CrashMonitorError:
     """The library keeps the message of the calling thread's last failure."""
     return CrashMonitorError(status, lib.cm_last_error().decode())
-
-
-def is_refusal(status: int) -> bool:
-    """Whether the library has kept nothing. On other failures it has, and tells the next monitor."""
-    return status in _REFUSALS

@@ -61,6 +61,7 @@ def install(
     monitor_log: Optional[StrOrBytesPath] = None,
     deadline_ms: Optional[int] = None,
     retention: Optional[Tuple[int, int]] = None,
+    log_bytes: Optional[int] = None,
     environment: bool = False,
     sanitize_stacks: bool = False,
     strategy: Strategy = Strategy.REPORT_FIRST,
@@ -83,6 +84,8 @@ def install(
         600000; 10000 by default.
     retention: how many dumps, and how many bytes of them, the directory keeps, each at least 1; the monitor removes the
         oldest. (100, 1 GiB) by default.
+    log_bytes: how much of the log (`log`, `LogHandler`) is kept, up to 1048576; 65536 by default, 0 for no log. A line
+        takes 128 bytes for each 104 bytes of its text. Lines logged before are lost where this changes it.
     environment: whether dumps hold the process's environment, which often holds secrets.
     sanitize_stacks: whether words of stacks that are neither small numbers nor point into code or the same stack are
         overwritten. Stack traces survive it, the values of variables do not.
@@ -124,6 +127,7 @@ def install(
             lib.cm_config_set_retention,
             retention and (_arguments.unsigned(retention[0], 32), _arguments.unsigned(retention[1], 64)),
         ),
+        (lib.cm_config_set_log_bytes, None if log_bytes is None else (_arguments.unsigned(log_bytes, 32),)),
         (lib.cm_config_set_environment, (bool(environment),)),
         (lib.cm_config_set_sanitize_stacks, (bool(sanitize_stacks),)),
         (lib.cm_config_set_strategy, (strategy,)),

@@ -6,11 +6,12 @@ import ctypes
 import os
 from ctypes import CFUNCTYPE, POINTER, c_char_p, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
 CM_OK = 0
-CM_ERR_NULL_ARGUMENT, CM_ERR_INVALID_ARGUMENT, CM_ERR_ALREADY_INSTALLED, CM_ERR_LIMIT = -1, -2, -3, -15
+CM_ERR_ALREADY_INSTALLED = -3
 
 _FILE_NAME = "libcrash_monitor.so.0"
 _VARIABLE = "CRASH_MONITOR_LIB"
@@ -49,17 +50,25 @@ _FUNCTIONS = {
     "cm_config_set_monitor_log": (c_int32, [c_void_p, c_char_p]),
     "cm_config_set_deadline_ms": (c_int32, [c_void_p, c_uint32]),
     "cm_config_set_retention": (c_int32, [c_void_p, c_uint32, c_uint64]),
+    "cm_config_set_log_bytes": (c_int32, [c_void_p, c_uint32]),
     "cm_config_set_strategy": (c_int32, [c_void_p, c_int32]),
     "cm_config_set_environment": (c_int32, [c_void_p, c_int32]),
     "cm_config_set_sanitize_stacks": (c_int32, [c_void_p, c_int32]),
     # The callback by its address.
     "cm_config_set_crash_callback": (c_int32, [c_void_p, c_void_p, c_void_p]),
     "cm_dump_now_n": (c_int32, [c_char_p, c_size_t, POINTER(c_char_p)]),
-    "cm_set_annotation_n": (c_int32, [c_char_p, c_size_t, c_char_p, c_size_t]),
     "cm_attach_file": (c_int32, [c_char_p]),
+    "cm_heartbeat_start": (c_int32, [c_uint32]),
+}
+
+# Those that only write to memory. They keep the interpreter's lock, since giving it to another thread for so short a time
+# could cost milliseconds (sys.setswitchinterval).
+_QUICK_FUNCTIONS = {
+    "cm_set_annotation_n": (c_int32, [c_char_p, c_size_t, c_char_p, c_size_t]),
+    "cm_set_thread_annotation_n": (c_int32, [c_char_p, c_size_t, c_char_p, c_size_t]),
+    "cm_log": (c_int32, [c_uint32, c_char_p, c_size_t]),
     "cm_add_memory": (c_int32, [c_void_p, c_size_t]),
     "cm_remove_memory": (c_int32, [c_void_p]),
-    "cm_heartbeat_start": (c_int32, [c_uint32]),
     "cm_heartbeat": (c_int32, []),
 }
 
@@ -91,10 +100,18 @@ def _load(path: str, where: str) -> ctypes.CDLL:
             "install both from the same release",
             path,
         )
-    for name, (result, arguments) in _FUNCTIONS.items():
+    _declare(library, _FUNCTIONS)
+    quick = ctypes.PyDLL(path, handle=library._handle)
+    _declare(quick, _QUICK_FUNCTIONS)
+    for name in _QUICK_FUNCTIONS:
+        setattr(library, name, getattr(quick, name))
+    return library
+
+
+def _declare(library: ctypes.CDLL, functions: dict[str, tuple[Any, list[Any]]]) -> None:
+    for name, (result, arguments) in functions.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
-    return library
 
 
 def _import_error(message: str, path: str) -> ImportError:

@@ -6,7 +6,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _arguments, _lock
-from ._error import check, is_refusal
+from ._error import check
 from ._library import lib
 
 if TYPE_CHECKING:
@@ -31,10 +31,8 @@ def add_memory(memory: Union[int, WriteableBuffer], length: Optional[int] = None
     """
     address, export, length = _range(memory, length)
     with _one_at_a_time:
-        status = lib.cm_add_memory(address, length)
-        if not is_refusal(status):
-            _kept[address] = export
-        check(status)
+        check(lib.cm_add_memory(address, length))
+        _kept[address] = export
 
 
 def remove_memory(memory: Union[int, WriteableBuffer]) -> None:
@@ -45,10 +43,8 @@ def remove_memory(memory: Union[int, WriteableBuffer]) -> None:
     """
     address, _, _ = _range(memory, 1 if isinstance(memory, int) else None)
     with _one_at_a_time:
-        status = lib.cm_remove_memory(address)
-        if not is_refusal(status):
-            _kept.pop(address, None)
-        check(status)
+        check(lib.cm_remove_memory(address))
+        _kept.pop(address, None)
 
 
 def _range(memory: Union[int, WriteableBuffer], length: Optional[int]) -> tuple[int, Any, int]:

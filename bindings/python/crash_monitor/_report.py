@@ -21,7 +21,7 @@ class ReportKind(enum.IntEnum):
     HANG = 3
     """The program broke the promise of `heartbeat_start`."""
     DEATH = 4
-    """The process ended without a word, by SIGKILL for instance: there is a record and no dump."""
+    """The process ended without a goodbye, by SIGKILL for instance: there is a record and no dump."""
 
 
 class Report(NamedTuple):

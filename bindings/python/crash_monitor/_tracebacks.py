@@ -15,8 +15,7 @@ import os
 import resource
 from typing import Optional
 
-from ._error import is_refusal
-from ._library import lib
+from ._library import CM_OK, lib
 
 _NAME = b"python-traceback.txt"
 _MFD_CLOEXEC = 1
@@ -47,7 +46,7 @@ class TracebackFile:
                 return None
         if not self._is_attached:
             # In a forked child too that is its own file, under the same number.
-            if is_refusal(lib.cm_attach_file(f"/proc/self/fd/{self._descriptor}".encode())):
+            if lib.cm_attach_file(f"/proc/self/fd/{self._descriptor}".encode()) != CM_OK:
                 return None
             self._is_attached = True
         return self._descriptor

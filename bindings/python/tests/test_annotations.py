@@ -91,32 +91,37 @@ class Annotations(HostTest):
             {"key": "value"},
         )
 
-    def test_of_a_monitor_that_has_gone_are_kept_for_the_next(self) -> None:
-        # Nothing can be made below a file, so there is no next one until that has gone.
-        self.socket_path = self.directory / "socket"
+    def test_no_monitor_is_needed_and_one_that_the_crash_starts_has_them(self) -> None:
         self.check_annotations(
             "import select, signal, socket, struct\n"
-            "crash_monitor.install(dump_dir, 'socket')\n"
+            "crash_monitor.install(dump_dir)\n"
             "annotations['old'] = 'removed'\n"
             "with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:\n"
-            "    probe.connect('socket')\n"
+            "    probe.connect(dump_dir + '/monitor.sock')\n"
             "    pid, _, _ = struct.unpack('iII', probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))\n"
             "monitor = os.pidfd_open(pid)\n"
             "os.kill(pid, signal.SIGKILL)\n"
             "assert select.select([monitor], [], [], 10)[0]\n"
-            "os.rmdir(dump_dir)\n"
-            "open(dump_dir, 'w').close()\n"
-            "for change in (lambda: annotations.update(new='kept'), lambda: annotations.pop('old')):\n"
-            "    try:\n"
-            "        change()\n"
-            "    except crash_monitor.CrashMonitorError:\n"
-            "        pass\n"
-            "    else:\n"
-            "        sys.exit('told a monitor')\n"
-            "os.remove(dump_dir)\n"
-            "crash_monitor.install(dump_dir, 'socket')\n",
+            "annotations.update(new='kept')\n"
+            "del annotations['old']\n",
             {"new": "kept"},
         )
+
+    def test_set_before_a_fork_are_in_the_childs_dump_and_each_has_its_own_then(self) -> None:
+        process = self.run_host(
+            "crash_monitor.install(dump_dir)\n"
+            "crash_monitor.annotations.update(before='fork', who='parent')\n"
+            "child = os.fork()\n"
+            "if child == 0:\n"
+            "    crash_monitor.annotations['who'] = 'child'\n"
+            "else:\n"
+            "    os.waitpid(child, 0)\n"
+            "ctypes.string_at(0xd000)\n"
+        )
+        self.assertEqual(process.returncode, -signal.SIGSEGV, process.stderr)
+        of_child, of_parent = (record["annotations"] for record in self.all_records())
+        self.assertEqual(of_child, {"before": "fork", "who": "child"})
+        self.assertEqual(of_parent, {"before": "fork", "who": "parent"})
 
     def test_threads_do_not_disturb_each_other(self) -> None:
         self.check_annotations(

@@ -171,7 +171,7 @@ class Heartbeat(HostTest):
             self.run_host(
                 REFUSED + "from crash_monitor import CrashMonitorError, heartbeat, heartbeat_start\n"
                 "refused(CrashMonitorError, lambda: heartbeat_start(100), 'CM_ERR_NOT_INSTALLED')\n"
-                "refused(CrashMonitorError, heartbeat, 'CM_ERR_NOT_INSTALLED')\n"
+                "refused(CrashMonitorError, heartbeat, 'CM_ERR_INVALID_ARGUMENT')\n"
                 "crash_monitor.install(dump_dir)\n"
                 "refused(CrashMonitorError, heartbeat, 'CM_ERR_INVALID_ARGUMENT')\n"
                 "refused(CrashMonitorError, lambda: heartbeat_start(9), 'CM_ERR_INVALID_ARGUMENT')\n"

@@ -1,13 +1,13 @@
 //! One installation: what `cm_install` makes and `cm_uninstall` undoes.
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::connect::{self, Connection};
 use super::{init_thread, start};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::handler::{self, Armed, CrashLink, HandlerConfig};
+use crate::handler::{self, Armed, CrashLink, HandlerConfig, Memory};
 use crate::install::{dump_dir, timed_out, unusable};
 use crate::page::host;
 use crate::status::CM_ERR_HANDLER;
@@ -39,7 +39,7 @@ impl Connected {
     }
 
     /// Installs the handlers.
-    pub(super) fn arm(self, settings: Settings) -> Result<Installation> {
+    pub(super) fn arm(self, settings: Settings, memory: &mut Memory) -> Result<Installation> {
         init_thread()?;
         let Self { connection: Connection { link, monitor_pid, welcomed }, identity, monitor } = self;
         let pid = raw::getpid();
@@ -58,10 +58,11 @@ impl Connected {
             deadline: settings.deadline,
             monitor: monitor.as_ref(),
         };
-        let armed = handler::arm(&config)
+        let armed = memory
+            .arm(&config)
             .map_err(|error| Error::new(CM_ERR_HANDLER, format!("cannot attach the signal handlers: {error}")))?;
         raw::allow_tracer(monitor_pid);
-        Ok(Installation { settings, armed: Some(armed), link, welcomed, identity, pid })
+        Ok(Installation { settings, armed: Some(armed), link, welcomed, identity, pid, retry: None })
     }
 }
 
@@ -76,14 +77,22 @@ pub(super) struct Installation {
     identity: FileIdentity,
     /// The process that installed. A forked child inherits this structure with its parent's connection.
     pid: i32,
+    /// None unless the monitor has ended and could not be replaced.
+    pub(super) retry: Option<Retry>,
+}
+
+/// When a monitor may be looked for again.
+pub(super) struct Retry {
+    pub(super) not_before: Instant,
+    pub(super) delay: Duration,
 }
 
 impl Installation {
     /// Replaces the connection by one to another monitor, and installs our handlers again.
-    pub(super) fn reconnect(&mut self, connected: Connected) -> Result<()> {
+    pub(super) fn reconnect(&mut self, connected: Connected, settings: Settings, memory: &mut Memory) -> Result<()> {
         // Armed again without disarming first, so that a crash of another thread in between is not missed.
         self.armed = None;
-        let anew = connected.arm(self.settings.clone())?;
+        let anew = connected.arm(settings, memory)?;
         std::mem::replace(self, anew).disarm();
         Ok(())
     }

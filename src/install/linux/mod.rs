@@ -8,13 +8,14 @@ mod installation;
 mod requests;
 mod start;
 
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{not_installed, refuse_other};
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
-use crate::handler;
+use crate::handler::{self, Memory};
 use crate::status::{CM_ERR_HANDLER, CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NULL_ARGUMENT};
+use crate::sys::lock::Lock;
 
 use installation::{Connected, Installation};
 pub use requests::{attach_file, dump_now, start_heartbeat};
@@ -23,20 +24,40 @@ pub(crate) use crate::page::host::{
     add_log_line, add_memory, beat as heartbeat, remove_memory, set_annotation, set_thread_annotation,
 };
 
-static INSTALLED: Mutex<Option<Installation>> = Mutex::new(None);
+/// What is known of this process.
+static HOST: Lock<Host> = Lock::new(Host { installation: None, memory: Memory::new() });
 
-fn installed() -> MutexGuard<'static, Option<Installation>> {
-    // An install that panicked left None behind: the value is only set once everything is done.
-    INSTALLED.lock().unwrap_or_else(PoisonError::into_inner)
+#[derive(Default)]
+struct Host {
+    installation: Option<Installation>,
+    memory: Memory,
+}
+
+impl Host {
+    /// The installation, without which there is no such call.
+    fn installed_for(&self, call: &str) -> Result<&Installation> {
+        self.installation.as_ref().ok_or_else(|| not_installed(call))
+    }
+
+    /// Installs the handlers for a connection, or installs them again for another one.
+    fn arm(&mut self, connected: Connected, settings: Settings) -> Result<()> {
+        match &mut self.installation {
+            Some(before) => before.reconnect(connected, settings, &mut self.memory),
+            none => {
+                *none = Some(connected.arm(settings, &mut self.memory)?);
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Arms the process. After an error of the first call nothing is installed; after one of a later call the installation stays,
 /// but its handlers may be gone where they could not be installed again.
 pub fn install(config: &Config) -> Result<()> {
     let settings = config.resolve()?;
-    forks::wait_for_calls();
-    let mut installed = installed();
-    if let Some(before) = installed.as_ref() {
+    forks::register();
+    let mut host = HOST.lock();
+    if let Some(before) = &host.installation {
         refuse_other(&before.settings, &settings)?;
         if handler::replaced_signals().is_empty() && before.monitor_is_there() {
             return Ok(());
@@ -44,10 +65,7 @@ pub fn install(config: &Config) -> Result<()> {
     }
     // Connected first: where that fails, an installation that is there stays.
     let connected = Connected::to_monitor(&settings)?;
-    match installed.as_mut() {
-        Some(before) => before.reconnect(connected)?,
-        None => *installed = Some(connected.arm(settings)?),
-    }
+    host.change().arm(connected, settings)?;
     say_goodbye_at_exit();
     Ok(())
 }
@@ -55,8 +73,9 @@ pub fn install(config: &Config) -> Result<()> {
 /// Disarms the process and says goodbye to the monitor.
 pub fn uninstall() -> Result<()> {
     // Held to the end: an install in another thread is not to be disarmed by what follows.
-    let mut installed = installed();
-    let installation = installed.take().ok_or_else(|| not_installed("cm_uninstall"))?;
+    let mut host = HOST.lock();
+    let mut host = host.change();
+    let installation = host.installation.take().ok_or_else(|| not_installed("cm_uninstall"))?;
     installation.say_goodbye();
     installation.disarm();
     Ok(())
@@ -64,9 +83,7 @@ pub fn uninstall() -> Result<()> {
 
 /// Whether the process is installed and its handlers are still ours.
 pub fn is_armed() -> Result<()> {
-    if installed().is_none() {
-        return Err(not_installed("cm_is_armed"));
-    }
+    HOST.lock().installed_for("cm_is_armed")?;
     let replaced = handler::replaced_signals();
     if replaced.is_empty() {
         return Ok(());
@@ -88,8 +105,7 @@ pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
             format!("code from {begin:#x} to {end:#x} is empty: the end lies above the begin"),
         ));
     }
-    let _one_at_a_time = installed();
-    let added = handler::add_runtime_code(begin, end);
+    let added = HOST.lock().change().memory.add_runtime_code(begin, end);
     if added.map_err(|error| Error::system("cannot change the pages of the runtime code's ranges", error))? {
         return Ok(());
     }
@@ -99,14 +115,16 @@ pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
 /// Sends a goodbye when this process ends by exit(3) or a return from main, because kernels before 6.15 do not tell the
 /// monitor a process's exit status. Registered once; without it there is a needless record.
 fn say_goodbye_at_exit() {
-    static REGISTERED: Once = Once::new();
+    static REGISTERED: AtomicBool = AtomicBool::new(false);
     extern "C" fn on_exit() {
         // A thread that is installing holds the lock; there is no connection to say goodbye on yet.
-        if let Ok(installed) = INSTALLED.try_lock() {
-            installed.iter().for_each(Installation::say_goodbye);
+        if let Some(host) = HOST.try_lock() {
+            host.installation.iter().for_each(Installation::say_goodbye);
         }
     }
-    REGISTERED.call_once(|| crate::sys::process::at_exit(on_exit));
+    if !REGISTERED.swap(true, Ordering::Relaxed) {
+        crate::sys::process::at_exit(on_exit);
+    }
 }
 
 /// Gives the calling thread an alternate signal stack that the handler can run on.

@@ -132,13 +132,17 @@ impl Clients {
         // They may also lie on a connection that was not accepted yet.
         self.accept(poll, listener::BACKLOG as usize);
         for id in self.sessions.of(pid) {
-            // Bounded, because its children may hold the connection open and go on sending.
-            for _ in 0..DRAINED_MAX {
-                match self.receive(poll, id) {
-                    Received::Message(pid, message, descriptor) => self.handle(poll, id, pid, message, descriptor),
-                    Received::Skipped => {}
-                    Received::Nothing | Received::End => break,
-                }
+            self.drain_session(poll, id);
+        }
+    }
+
+    fn drain_session(&mut self, poll: &Poll, id: u64) {
+        // Bounded, because its children may hold the connection open and go on sending.
+        for _ in 0..DRAINED_MAX {
+            match self.receive(poll, id) {
+                Received::Message(pid, message, descriptor) => self.handle(poll, id, pid, message, descriptor),
+                Received::Skipped => {}
+                Received::Nothing | Received::End => break,
             }
         }
     }
@@ -148,6 +152,10 @@ impl Clients {
             Message::Ignored => {}
             Message::Ping => self.send(poll, id, &wire::header(wire::KIND_PONG, 0)),
             Message::Hello { description, page } => {
+                // Where it uninstalls and installs again, the goodbye on the connection before comes first.
+                for older in self.sessions.of(pid).into_iter().filter(|older| *older < id) {
+                    self.drain_session(poll, older);
+                }
                 if let Some(host) = self.hosts.get_mut(pid) {
                     host.description = Some(description);
                     host.process.page = HostPage::new(page, descriptor);

@@ -33,20 +33,21 @@ type NamedFile = (File, PathBuf);
 pub(super) fn write(job: &Job<Process>, system: &SystemInfo, host_end: Duration, visible: impl FnOnce(&Written)) {
     let Description { dump_dir, app_name, retention, .. } = &job.description;
     let stem = report_files::stem(app_name, job.pid);
-    let entries = &job.process.entries();
     let files = match &job.work {
         Work::Dump { tid, cause } => {
-            dump_and_record(&DumpJob { job, entries, system, tid: *tid, cause }, &stem, host_end, visible)
+            dump_and_record(&DumpJob { job, system, tid: *tid, cause }, &stem, host_end, visible)
         }
         Work::FailedDump { tid, cause, writer, reason } => {
             report_files::remove_temporary(dump_dir, *writer);
-            let facts = host_facts(job, entries, host_info(job, *tid));
+            let entries = job.process.entries();
+            let facts = host_facts(job, &entries, host_info(job, *tid));
             let record = record_of_dump(&facts, *tid, cause, Err(reason));
             let record = write_record(job, &stem, &record, visible, Some(reason.clone()));
             [None, record]
         }
         Work::Death { status } => {
-            let facts = host_facts(job, entries, job.info.clone().unwrap_or_default());
+            let entries = job.process.entries();
+            let facts = host_facts(job, &entries, job.info.clone().unwrap_or_default());
             let record = record::of_death(&facts, signal_names::of_exit(*status));
             [None, write_record(job, &stem, &record, visible, None)]
         }
@@ -84,7 +85,6 @@ pub(super) fn write_here(job: &Job<Process>, system: &SystemInfo, visible: impl 
 /// A dump that is to be made.
 struct DumpJob<'a> {
     job: &'a Job<Process>,
-    entries: &'a Entries,
     system: &'a SystemInfo,
     tid: i32,
     cause: &'a Cause,
@@ -97,10 +97,15 @@ fn dump_and_record(
     host_end: Duration,
     visible: impl FnOnce(&Written),
 ) -> [Option<NamedFile>; 2] {
-    let DumpJob { job, entries, tid, cause, .. } = *of;
+    let DumpJob { job, tid, cause, .. } = *of;
     let directory = &job.description.dump_dir;
-    let host = host_facts(job, entries, host_info(job, tid));
-    let dumped = write_dump(of, stem);
+    let (info, happened) = (host_info(job, tid), SystemTime::now());
+    let mut dumped = write_dump(of, stem);
+    let entries = match &mut dumped {
+        Ok(dumped) => std::mem::take(&mut dumped.finished.entries),
+        Err(_) => job.process.entries(),
+    };
+    let host = HostFacts { happened, ..host_facts(job, &entries, info) };
     let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
     let mut attachments = Attachments::copy(&entries.attachments, directory, &stem);
     let facts = dumped.as_ref().map(|dumped| &dumped.facts).map_err(String::as_str);
@@ -166,7 +171,7 @@ struct WrittenDump {
 }
 
 fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
-    let DumpJob { job, entries, system, tid, cause } = *of;
+    let DumpJob { job, system, tid, cause } = *of;
     let Description { dump_dir, contents, .. } = &job.description;
     let pid = job.pid;
     let is_true = || match job.process.id_is_reused() {
@@ -181,7 +186,8 @@ fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
     // It stops while the file is made.
     let process = StoppedProcess::stop(pid, tid, context.is_some());
     let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
-    let mut finished = dump::make(process, &DumpRequest { context, entries, contents: *contents, system })?;
+    let entries = || job.process.entries();
+    let mut finished = dump::make(process, &DumpRequest { context, entries: &entries, contents: *contents, system })?;
     if context.is_none() {
         // It continues, so it does not wait for the disk.
         finished.resume();

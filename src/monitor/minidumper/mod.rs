@@ -5,9 +5,10 @@
 //! notices neither deaths nor missing heartbeats.
 //!
 //! `handler` is what the server asks and tells; `state` knows the hosts and gives whole dumps their names, for which
-//! `dumped_process` finds out whose they are.
+//! `dumped_process` finds out whose they are; `finisher` does what nobody waits for.
 
 mod dumped_process;
+mod finisher;
 mod handler;
 mod state;
 
@@ -76,7 +77,7 @@ pub(super) fn serve(mut server: Server, starter: Option<File>, options: &Options
     }
     let served = server.run(Box::new(Handler(state.clone())), &termination::REQUESTED, None);
     release(server, &options.socket);
-    state.join(|_| true);
+    state.finisher.wait();
     match served {
         Ok(()) if termination::REQUESTED.load(Ordering::Relaxed) => log::info!("ending: asked to"),
         Ok(()) => log::info!("ending: no host is left"),

@@ -1,20 +1,18 @@
 //! The hosts that are known, and how a dump gets from the server's file to its host's directory.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 
 use minidumper::{LoopAction, MinidumpBinary};
 
 use super::dumped_process;
-use crate::monitor::callbacks;
+use super::finisher::{Finisher, Written};
 use crate::monitor::options::Options;
 use crate::monitor::report_files::{self, NewFile};
-use crate::monitor::retention::{self, Limits};
+use crate::monitor::retention::Limits;
 use crate::settings;
 use crate::wire::Hello;
 
@@ -22,11 +20,11 @@ use crate::wire::Hello;
 const HOSTS_MAX: usize = 65_536;
 
 /// Where a host wants its dumps, and under which name.
-struct Host {
-    pid: u32,
-    dump_dir: PathBuf,
-    app_name: String,
-    retention: Limits,
+pub(super) struct Host {
+    pub(super) pid: u32,
+    pub(super) dump_dir: PathBuf,
+    pub(super) app_name: String,
+    pub(super) retention: Limits,
 }
 
 pub(super) struct State {
@@ -38,8 +36,7 @@ pub(super) struct State {
     hosts: Mutex<VecDeque<Host>>,
     /// The dump that the server is writing.
     writing: Mutex<Option<NewFile>>,
-    /// What is done after hosts were let go.
-    finishing: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) finisher: Finisher,
 }
 
 impl State {
@@ -51,7 +48,7 @@ impl State {
             connections: AtomicUsize::new(0),
             hosts: Mutex::default(),
             writing: Mutex::default(),
-            finishing: Mutex::default(),
+            finisher: Finisher::default(),
         }
     }
 
@@ -110,26 +107,10 @@ impl State {
             Err(error) => return failed(&name, error),
         };
         log::info!("{name}: dump {} of {} bytes", path.display(), contents.len());
-        // Those that have ended hold on to their stacks until they are joined.
-        self.join(JoinHandle::is_finished);
         let exception = dumped_process::exception(&contents);
-        match thread::Builder::new().spawn(move || finish(&file, path, host, exception)) {
-            Ok(finishing) => self.finishing().push(finishing),
-            Err(error) => log::error!("{name}: cannot see to its dump any more: {error}"),
+        if let Err(error) = self.finisher.finish(Written { file, path, host, exception }) {
+            log::error!("{name}: cannot see to its dump any more: {error}");
         }
-    }
-
-    /// Waits for those that `which` chooses.
-    pub(super) fn join(&self, which: impl Fn(&JoinHandle<()>) -> bool) {
-        let chosen: Vec<_> = self.finishing().extract_if(.., |finishing| which(finishing)).collect();
-        for finishing in chosen {
-            // One that has panicked has said so.
-            let _ = finishing.join();
-        }
-    }
-
-    fn finishing(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.finishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn writing(&self) -> MutexGuard<'_, Option<NewFile>> {
@@ -154,24 +135,4 @@ fn contents(mut dump: MinidumpBinary) -> io::Result<Vec<u8>> {
     dump.file.rewind()?;
     dump.file.read_to_end(&mut contents)?;
     Ok(contents)
-}
-
-/// What nobody waits for. `exception` is the crashed thread and its exception's code, where the dump has them.
-fn finish(file: &File, path: PathBuf, host: Host, exception: Option<(u32, u32)>) {
-    if let Err(error) = file.sync_all() {
-        log::warn!("process {}: cannot force {} to the disk: {error}", host.pid, path.display());
-    }
-    let newest = path.file_stem().unwrap_or_default().to_string_lossy();
-    for removed in retention::prune(&host.dump_dir, host.retention, &newest) {
-        log::info!("removed {}, over the limits of {}", removed.display(), host.dump_dir.display());
-    }
-    callbacks::report_written(&callbacks::Report {
-        dump: Some(path),
-        app_name: host.app_name,
-        pid: host.pid,
-        thread: exception.map_or(0, |(thread, _)| thread),
-        // Elsewhere the code is no signal's number.
-        signal: if cfg!(target_os = "linux") { exception.map_or(0, |(_, code)| code as i32) } else { 0 },
-        ..Default::default()
-    });
 }

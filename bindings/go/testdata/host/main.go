@@ -34,6 +34,11 @@ var ways = map[string]func(){
 	"after signals of Go":        func() { useSignals(); crash.Segv() },
 	"after a notified SIGSEGV":   func() { notifySegv(); install(); crash.Segv() },
 
+	"with a log":         func() { writeLog(); crash.Segv() },
+	"with a small log":   func() { writeManyLines(); crash.Segv() },
+	"killed with a log":  func() { writeLog(); annotateThread(kill) },
+	"annotated":          func() { annotateThread(crash.Segv) },
+	"after annotations":  func() { leaveAnnotations(); crash.Segv() },
 	"with extras":        func() { addExtras(); crash.Segv() },
 	"not armed any more": func() { notifySegv(); mustFailWith(crashmonitor.ErrHandler, crashmonitor.CheckArmed()) },
 
@@ -79,6 +84,8 @@ func main() {
 			must(crashmonitor.AttachFile(fmt.Sprint(i)))
 		}
 		install()
+	case "armed with a small log":
+		install(crashmonitor.WithLogBytes(256))
 	case "armed with environment":
 		install(crashmonitor.WithEnvironment())
 	case "armed with sanitized stacks":

@@ -60,12 +60,20 @@ pub fn show(arguments: Vec<OsString>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says that it cannot.
+/// Becomes the executable beside this one that was built with this command: what reads debug information is not to be in the
+/// one that `cm_install` starts.
 #[cfg(not(feature = "show"))]
-pub fn show(_: Vec<OsString>) -> Result<(), Failure> {
-    Err(Failure::Work(
-        "this build cannot show dumps. One that can is made by: \
-         cargo build --release --features show --bin crash-monitor"
-            .to_owned(),
-    ))
+pub fn show(arguments: Vec<OsString>) -> Result<(), Failure> {
+    let own = std::env::current_exe().map_err(|error| Failure::Work(format!("cannot find this program: {error}")))?;
+    let other = own.with_file_name("crash-monitor-show");
+    let mut command = std::process::Command::new(&other);
+    command.arg("show").args(arguments);
+    #[cfg(unix)]
+    let error = std::os::unix::process::CommandExt::exec(&mut command);
+    #[cfg(not(unix))]
+    let error = match command.status() {
+        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
+        Err(error) => error,
+    };
+    Err(Failure::Work(format!("cannot run {}, which shows dumps: {error}", other.display())))
 }

@@ -48,7 +48,9 @@ const FILES: [(&str, MDStreamType); 4] = [
 pub(super) struct DumpRequest<'a> {
     /// None for a process that has not crashed: then its thread is shown where it is now.
     pub context: Option<&'a CrashContext>,
-    pub entries: &'a Entries,
+    /// Reads what the process has put into its page. Asked while the process is stopped: what its threads change all the
+    /// time cannot be read otherwise.
+    pub entries: &'a dyn Fn() -> Entries,
     pub contents: DumpContents,
     pub system: &'a SystemInfo,
 }
@@ -65,6 +67,7 @@ pub(super) struct FinishedDump {
     pub threads: usize,
     pub thread_name: Option<String>,
     pub executable_build_id: Option<String>,
+    pub entries: Entries,
     process: StoppedProcess,
 }
 
@@ -89,9 +92,10 @@ impl FinishedDump {
 
 /// Makes a dump of a process, which may still be about to stop.
 pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Result<FinishedDump, String> {
-    let DumpRequest { context, entries, contents, system } = *request;
+    let DumpRequest { context, contents, system, .. } = *request;
     let stopped = process.threads()?;
     let start = Instant::now();
+    let entries = (request.entries)();
     let mut writer = DumpWriter::new(stopped.missing.clone());
     entries.missing.iter().for_each(|missing| writer.note(missing.clone()));
     let files = FILES.map(|(name, kind)| (name, kind, process.read_file(name)));
@@ -118,7 +122,7 @@ pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Re
         }
     }
     writer.add_memory_list();
-    annotations::write(&mut writer, &host_data::dump_annotations(entries));
+    annotations::write(&mut writer, &host_data::dump_annotations(&entries));
     exception::write(&mut writer, process.tid, context, &site);
     system.write(&mut writer);
     memory_info::write(&mut writer, maps.sorted());
@@ -142,6 +146,7 @@ pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Re
         threads: stopped.threads.len(),
         thread_name: blamed.and_then(|blamed| names.get(blamed)?.clone()),
         executable_build_id,
+        entries,
         process,
     })
 }

@@ -5,12 +5,11 @@
 //! stopped in time and so cannot be detached.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::tracer::{StoppedThread, ThreadNames, Tracer};
+use super::tracer::{Stopped, Tracer};
 use crate::monitor::linux::process_info::{self, Stat};
 use crate::sys::ptrace::{self, Piece};
 use crate::sys::signals::AllBlocked;
@@ -50,19 +49,6 @@ struct ResumeCrashingThread {
     tid: i32,
     limit: Duration,
     done: Sender<()>,
-}
-
-/// The threads of a process as they are while it is stopped.
-pub(super) struct Stopped {
-    pub threads: Vec<StoppedThread>,
-    /// What [`StoppedProcess::thread_names`] reads.
-    pub names: Arc<ThreadNames>,
-    /// /proc/PID/status, read when all had stopped.
-    pub status: io::Result<Vec<u8>>,
-    /// What could not be read.
-    pub missing: Vec<String>,
-    /// Until every thread had stopped.
-    pub took: Duration,
 }
 
 impl StoppedProcess {

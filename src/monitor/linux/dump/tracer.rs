@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use minidump_writer::thread_info::ThreadInfo;
 use rustix::fs::{Dir, Mode, OFlags};
 
-use super::process::Stopped;
 use crate::monitor::linux::process_info;
 use crate::sys::ptrace::{self, ThreadEvents, ThreadState};
 
@@ -18,6 +17,19 @@ use crate::sys::ptrace::{self, ThreadEvents, ThreadState};
 const THREADS_MAX: usize = 4096;
 /// How long all threads together may take to stop. One in uninterruptible sleep (proc(5), state D) does not.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The threads of a process as they are while it is stopped.
+pub(super) struct Stopped {
+    pub threads: Vec<StoppedThread>,
+    /// What [`super::process::StoppedProcess::thread_names`] reads.
+    pub names: Arc<ThreadNames>,
+    /// /proc/PID/status, read when all had stopped.
+    pub status: io::Result<Vec<u8>>,
+    /// What could not be had.
+    pub missing: Vec<String>,
+    /// Until every thread had stopped.
+    pub took: Duration,
+}
 
 /// A thread of a stopped process.
 pub(super) struct StoppedThread {
