@@ -4,7 +4,7 @@
 //! takes numbers with one atomic addition, claims each cell, fills it, and marks it with its number. Writers never wait: where
 //! another writer has claimed a cell, or has used it for a later line already, the line is dropped.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use super::layout::{CELL_TEXT as TEXT, Cell, LOG_CELLS_MAX, LOG_LINE, Page};
 use super::source::{Source, number};
@@ -94,6 +94,8 @@ impl Cell {
         if !free || !claim(WRITING | (number + 1)) {
             return false;
         }
+        // Who sees what follows sees the mark.
+        fence(Ordering::Release);
         self.time.store(time, Ordering::Relaxed);
         self.part.store(part.to_word(), Ordering::Relaxed);
         for (word, bytes) in self.text.iter().zip(bytes.chunks(size_of::<u64>())) {
@@ -122,11 +124,12 @@ pub(super) fn copy(to: &Page, from: &Page) {
         let (to, from) = (&to.log[index], &from.log[index]);
         let mark = from.mark.load(Ordering::Acquire);
         to.copy_from(from);
+        fence(Ordering::Acquire);
         // A cell that is being written to holds a line of the other process.
-        let whole = mark & WRITING == 0 && from.mark.load(Ordering::Acquire) == mark;
+        let whole = mark & WRITING == 0 && from.mark.load(Ordering::Relaxed) == mark;
         to.mark.store(if whole { mark } else { 0 }, Ordering::Relaxed);
     }
-    // Last: a cell with a later number than the next one would be nobody's to use again.
+    // Last, because a cell with a later number than the next one could never be used again.
     to.log_next.store(from.log_next.load(Ordering::Acquire), Ordering::Relaxed);
 }
 

@@ -28,8 +28,9 @@ const COPYING: u32 = 1;
 const OURS: u32 = 2;
 
 /// The memfd's descriptor; -1 for none. The host may have closed it and given its number to something else: then its
-/// inode is another one.
+/// device or its inode is another one: inode numbers of two file systems may be the same.
 static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
+static DEVICE: AtomicU64 = AtomicU64::new(0);
 static INODE: AtomicU64 = AtomicU64::new(0);
 
 /// Our descriptor is at least this, so that the next file that the host opens has the number that it would have without us.
@@ -55,7 +56,9 @@ pub(super) fn descriptor() -> Option<BorrowedFd<'static>> {
     let fd = DESCRIPTOR.load(Ordering::Acquire);
     // SAFETY: a number to ask about; what it means is checked next.
     let fd = (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })?;
-    (rustix::fs::fstat(fd).ok()?.st_ino == INODE.load(Ordering::Acquire)).then_some(fd)
+    let stat = rustix::fs::fstat(fd).ok()?;
+    let (device, inode) = (DEVICE.load(Ordering::Acquire), INODE.load(Ordering::Acquire));
+    ((stat.st_dev, stat.st_ino) == (device, inode)).then_some(fd)
 }
 
 /// For the child of a fork(3), before anything else of the host runs in it.
@@ -204,6 +207,7 @@ fn keep(memfd: Memfd) {
         Ok(moved) => moved.into_raw_fd(),
         Err(_) => ManuallyDrop::new(memfd).0.as_raw_fd(),
     };
+    DEVICE.store(stat.st_dev, Ordering::Release);
     INODE.store(stat.st_ino, Ordering::Release);
     DESCRIPTOR.store(fd, Ordering::Release);
 }

@@ -7,9 +7,9 @@
 //!
 //! - [`layout`]: offsets, versions and limits. - [`table`]: keys and values. - [`log`]: the ring of log lines.
 //! - [`mapping`]: making the page, and a forked child's own copy. - [`host`]: the functions that the C API calls.
-//! - [`read`]: the monitor's side, which trusts no byte.
+//! - [`read`] and [`source`]: the monitor's side, which trusts no byte.
 //!
-//! Signal safety: everything but [`read`] may be called by a signal handler. Writers never wait for each other: each fills a
+//! Signal safety: everything but [`read`] and [`source`] may be called by a signal handler. Writers never wait for each other: each fills a
 //! buffer of its own, and the last one that publishes wins.
 
 #![allow(unsafe_code)] // Shared memory; every block says why it is sound.

@@ -1,4 +1,4 @@
-//! Bytes of a page, read from another process. Nobody vouches for them.
+//! The bytes of a page, read from another process, which is not trusted.
 
 use std::io;
 

@@ -5,7 +5,7 @@
 //! free buffer. Two writers of one key, during a removal, can leave it in two slots: then the higher generation counts.
 
 use std::mem::offset_of;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::source::{Source, number};
 
@@ -136,7 +136,11 @@ impl<const SLOTS: usize, const BUFFERS: usize, const WORDS: usize> Table<SLOTS, 
     /// the slot has changed too.
     fn has_key(&self, slot: &AtomicU64, seen: Tag, hash: u16, key: [&[u8]; 2]) -> bool {
         let Some(buffer) = seen.buffer().and_then(|index| self.buffers.get(index)) else { return false };
-        seen.hash() == hash && buffer.key_is(key) && slot.load(Ordering::Acquire) == seen.0
+        seen.hash() == hash && buffer.key_is(key) && {
+            // The buffer's words before the slot.
+            fence(Ordering::Acquire);
+            slot.load(Ordering::Relaxed) == seen.0
+        }
     }
 
     fn take_buffer(&self) -> Option<usize> {
@@ -165,7 +169,8 @@ impl<const SLOTS: usize, const BUFFERS: usize, const WORDS: usize> Table<SLOTS, 
                     break;
                 }
                 self.buffers[index].copy_from(&other.buffers[index]);
-                if from.load(Ordering::Acquire) == tag.0 {
+                fence(Ordering::Acquire);
+                if from.load(Ordering::Relaxed) == tag.0 {
                     self.taken[index].store(1, Ordering::Relaxed);
                     slot.store(tag.0, Ordering::Relaxed);
                     break;
@@ -215,6 +220,8 @@ impl<const SLOTS: usize, const BUFFERS: usize, const WORDS: usize> Table<SLOTS, 
 impl<const WORDS: usize> Buffer<WORDS> {
     fn fill(&self, key: [&[u8]; 2], value: [&[u8]; 2]) {
         let length = |parts: [&[u8]; 2]| parts[0].len() + parts[1].len();
+        // Who sees these words sees too that no slot has this buffer any more.
+        fence(Ordering::Release);
         self.key_length.store(length(key) as u32, Ordering::Relaxed);
         self.value_length.store(length(value) as u32, Ordering::Relaxed);
         let (keys, values) = self.words.split_at(length(key).div_ceil(size_of::<u64>()));

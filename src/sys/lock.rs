@@ -1,4 +1,4 @@
-//! A lock that no child of fork(3) finds locked for ever: a child has one thread alone, and no other one would unlock it.
+//! A lock that is never left locked in a child of fork(3), which has only the forking thread and none that could unlock it.
 //! Not for signal handlers.
 
 use std::cell::UnsafeCell;
@@ -16,13 +16,13 @@ const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 /// A value that one call at a time reads and changes. A call may last as long as a monitor takes to answer; a change is some
 /// system calls long.
 ///
-/// A fork waits for a change in progress, at most [`PATIENCE`], and never for a call. In the child the calls of the threads
-/// that it does not have are over, and the value is as they have left it. A change that was in progress for longer may be
-/// half done there: then the value is the default.
+/// A fork waits for a change in progress, at most [`PATIENCE`], and never for a call. In the child the calls of other threads
+/// are over, and the value is as they have left it. Where a change took longer than that it may be half done in the child,
+/// whose value is then the default.
 pub(crate) struct Lock<T> {
     /// The thread whose call is in progress; 0 for none.
     caller: AtomicUsize,
-    /// The thread that changes the value, or, with [`FORKS`], that forks and wants it unchanged; 0 for none.
+    /// The thread that changes the value, or, with [`FORKS`], that forks and keeps changes out; 0 for none.
     changer: AtomicUsize,
     value: UnsafeCell<T>,
 }
@@ -48,7 +48,7 @@ fn take(holder: &AtomicUsize, for_whom: usize, deadline: Option<Instant>) -> boo
     true
 }
 
-// SAFETY: who has not taken `caller` does not see the value, and who has not taken `changer` too does not change it.
+// SAFETY: a thread sees the value only once it has taken `caller`, and changes it only once it has taken `changer` too.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T: Default> Lock<T> {
@@ -56,7 +56,7 @@ impl<T: Default> Lock<T> {
         Self { caller: AtomicUsize::new(0), changer: AtomicUsize::new(0), value: UnsafeCell::new(value) }
     }
 
-    /// Waits for other threads' calls. Not for signal handlers, nor for who has it already.
+    /// Waits for other threads' calls. Not for signal handlers, nor for a thread that has the lock already.
     pub(crate) fn lock(&self) -> Call<'_, T> {
         take(&self.caller, this_thread(), None);
         Call(self)
@@ -67,8 +67,8 @@ impl<T: Default> Lock<T> {
         take(&self.caller, this_thread(), Some(Instant::now())).then_some(Call(self))
     }
 
-    /// Keeps changes out until the fork is done. A thread that forks in a signal handler amid a change of its own waits for
-    /// nothing.
+    /// Keeps changes out until the fork is done. A thread that forks in a signal handler during a change of its own does not
+    /// wait.
     pub(crate) fn before_fork(&self) {
         let me = this_thread();
         if self.changer.load(Ordering::Relaxed) != me {
@@ -77,7 +77,7 @@ impl<T: Default> Lock<T> {
     }
 
     pub(crate) fn after_fork_in_parent(&self) {
-        // It is another thread's where that was too slow.
+        // Where the wait was too long another thread still has it.
         let _ = self.changer.compare_exchange(this_thread() | FORKS, 0, Ordering::Release, Ordering::Relaxed);
     }
 

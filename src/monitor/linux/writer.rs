@@ -115,6 +115,7 @@ fn dump_and_record(
         .inspect_err(|reason| log::error!("process {}: {reason}", job.pid))
         .ok();
     let path = |file: &Option<NamedFile>| file.as_ref().map(|(_, path)| path.clone());
+    let resumed = Instant::now();
     let dump = match dumped {
         Ok(WrittenDump { finished, file, path: dump, .. }) => {
             let written = Written { dump: Some(dump.clone()), record: path(&record), failure: None };
@@ -130,7 +131,8 @@ fn dump_and_record(
 
     let is_crash = matches!(cause, Cause::Crash(_));
     if is_crash {
-        job.process.wait_for_end(host_end);
+        // Of one that the kernel still writes a core dump of, this process may be the tracer: its end sets it free.
+        job.process.wait_for_end(host_end.saturating_sub(resumed.elapsed()));
     }
     // Retention, in another writer, may have removed it by now.
     let kept = dump.as_ref().or(record.as_ref()).is_some_and(|(_, path)| path.exists());

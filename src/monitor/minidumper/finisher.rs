@@ -1,7 +1,7 @@
-//! What is done for a dump once its host has been let go: nobody waits for it.
+//! The work that is left for a dump once its host continues; no process waits for it.
 //!
-//! One thread does it for one dump after another. With a thread for each, a disk that is slower than the crashes would cost
-//! the monitor ever more stacks.
+//! One thread does it for one dump after another. With a thread for each dump, crashes faster than the disk would need more and
+//! more stacks.
 
 use std::fs::File;
 use std::io;
@@ -53,7 +53,7 @@ impl Finisher {
     }
 }
 
-/// The program's own function may panic, which it has said then; the next dump is finished all the same.
+/// The program's own function may panic, with a message of its own; the next dump is finished all the same.
 fn finish_one(written: Written) {
     let _ = catch_unwind(AssertUnwindSafe(|| finish(written)));
 }
