@@ -141,6 +141,23 @@ fn no_thread_runs_while_the_crashing_one_ends_the_process() {
 }
 
 #[test]
+fn a_process_that_is_killed_while_it_is_stopped_ends_at_once() {
+    for threads in FEW_AND_MANY {
+        let mut counting = Counting::start(threads);
+        let mut process = counting.stop();
+        let pid = rustix::process::Pid::from_raw(counting.pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        process.resume_crashing_thread_only(PATIENCE);
+        let start = Instant::now();
+        process.resume();
+        let status = counting.wait_for("status ");
+        counting.pid = 0;
+        assert_eq!(status, (128 + libc::SIGKILL).to_string(), "{threads} threads");
+        assert!(start.elapsed() < PATIENCE / 2, "{threads} threads took {:?}", start.elapsed());
+    }
+}
+
+#[test]
 fn all_threads_go_on_where_the_process_does_not_end_in_time() {
     for threads in [3, 50] {
         let counting = Counting::start(threads);

@@ -165,10 +165,12 @@ impl Tracer {
         }
     }
 
-    /// For a thread that cannot end: waits until all other threads than `resumed` have ended, and frees each.
-    pub(super) fn reap_dying(&self, resumed: i32, deadline: Instant) {
+    /// For a thread that cannot end: waits until all threads have ended, and frees each. The resumed one is not traced any
+    /// more, and so counts as ended, unless SIGKILL came before it could be resumed.
+    pub(super) fn reap_dying(&self, deadline: Instant) {
         let Some(events) = &self.events else { return };
-        for tid in self.others(resumed) {
+        let nobody = 0;
+        for tid in self.others(nobody) {
             if events.wait(tid, deadline, |state| state == ThreadState::Ended) == ThreadState::Ended {
                 ptrace::reap(tid);
             }
