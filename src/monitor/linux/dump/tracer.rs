@@ -11,7 +11,7 @@ use minidump_writer::thread_info::ThreadInfo;
 use rustix::fs::{Dir, Mode, OFlags};
 
 use super::process::Stopped;
-use crate::monitor::linux::process_info;
+use crate::monitor::linux::process_info::{self, Stat};
 use crate::sys::ptrace::{self, ThreadEvents, ThreadState};
 
 /// More threads than this are counted, not dumped.
@@ -122,7 +122,9 @@ impl Tracer {
             });
             for (tid, asked) in new.iter().copied().zip(asked.collect::<Vec<_>>()) {
                 let floating = self.floating && tid == self.blamed;
-                let state = if asked { registers(events, tid, floating, deadline) } else { Err(ThreadState::Ended) };
+                let is_main = tid == self.pid;
+                let registers = || registers(events, tid, floating, is_main, deadline);
+                let state = if asked { registers() } else { Err(ThreadState::Ended) };
                 late += usize::from(state.as_ref().is_err_and(|state| *state == ThreadState::Running));
                 all_stopped &= state.is_ok();
                 into.threads.push(StoppedThread { tid, registers: state.ok() });
@@ -148,12 +150,14 @@ impl Tracer {
 
     /// Resumes all threads, except those that have not stopped in time: only the end of this thread resumes them.
     pub(super) fn resume_all(&mut self) {
-        for tid in std::mem::take(&mut self.found) {
+        let nobody = 0;
+        for tid in self.others(nobody) {
             match ptrace::thread_state(tid) {
                 ThreadState::Ended => ptrace::reap(tid),
                 _ => self.resume(tid),
             }
         }
+        self.found.clear();
     }
 
     /// Waits until another thread than `resumed` has ended. Each has SIGKILL pending then, since those that are stopped end
@@ -187,10 +191,19 @@ impl Tracer {
 }
 
 /// The registers of a thread that was asked to stop, as soon as it has; or its state, where it has not by the deadline.
-fn registers(events: &ThreadEvents, tid: i32, floating: bool, deadline: Instant) -> Result<ThreadInfo, ThreadState> {
+pub(super) fn registers(
+    events: &ThreadEvents,
+    tid: i32,
+    floating: bool,
+    is_main: bool,
+    deadline: Instant,
+) -> Result<ThreadInfo, ThreadState> {
+    // Killed meanwhile, the main thread is a zombie, which cannot be waited for before the others are gone.
+    let is_zombie = || is_main && Stat::of(tid).is_none_or(|stat| stat.is_zombie());
     // Most have stopped by now: then this is the only call that they take.
     ptrace::registers(tid, floating).or_else(|_| {
-        match events.wait(tid, deadline, |state| state != ThreadState::Running) {
+        match events.wait(tid, deadline, |state| state != ThreadState::Running || is_zombie()) {
+            ThreadState::Running if is_zombie() => Err(ThreadState::Ended),
             ThreadState::Stopped { .. } => ptrace::registers(tid, floating).map_err(|_| ThreadState::Ended),
             state => Err(state),
         }
