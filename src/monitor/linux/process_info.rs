@@ -79,7 +79,7 @@ impl Stat {
         self.0.starts_with(['T', 't'])
     }
 
-    fn is_zombie(&self) -> bool {
+    pub(super) fn is_zombie(&self) -> bool {
         self.0.starts_with('Z')
     }
 }

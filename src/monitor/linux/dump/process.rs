@@ -139,7 +139,7 @@ impl StoppedProcess {
             }
             Tracing::Here { tracer, dying } => {
                 if let Some(limit) = dying.take() {
-                    tracer.reap_dying(self.tid, limit);
+                    tracer.reap_dying(limit);
                 }
                 tracer.resume_all();
             }

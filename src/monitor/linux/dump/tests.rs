@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::process::StoppedProcess;
+use super::tracer;
+use crate::sys::ptrace::{ThreadEvents, ThreadState};
 
 /// Says where the running threads count.
 const COUNTERS: &str = "CRASH_MONITOR_TEST_COUNTERS";
@@ -138,6 +140,42 @@ fn no_thread_runs_while_the_crashing_one_ends_the_process() {
         assert!(start.elapsed() < PATIENCE / 2, "{threads} threads took {:?}", start.elapsed());
         assert_eq!(counting.counters(), before, "{threads} threads");
     }
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_is_stopped_ends_at_once() {
+    for threads in FEW_AND_MANY {
+        let mut counting = Counting::start(threads);
+        let mut process = counting.stop();
+        let pid = rustix::process::Pid::from_raw(counting.pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        process.resume_crashing_thread_only(PATIENCE);
+        let start = Instant::now();
+        process.resume();
+        let status = counting.wait_for("status ");
+        counting.pid = 0;
+        assert_eq!(status, (128 + libc::SIGKILL).to_string(), "{threads} threads");
+        assert!(start.elapsed() < PATIENCE / 2, "{threads} threads took {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_main_thread_that_was_killed_is_not_waited_for() {
+    let mut counting = Counting::start(3);
+    let mut process = counting.stop();
+    let pid = rustix::process::Pid::from_raw(counting.pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    counting.wait_until(|_| counting.state() == 'Z');
+    let start = Instant::now();
+    let events = ThreadEvents::watch().unwrap();
+    let state = tracer::registers(&events, counting.pid, false, true, start + PATIENCE).err();
+    assert_eq!(state, Some(ThreadState::Ended));
+    // Nobody but this thread traces it, which does not end.
+    process.resume();
+    let status = counting.wait_for("status ");
+    counting.pid = 0;
+    assert_eq!(status, (128 + libc::SIGKILL).to_string());
+    assert!(start.elapsed() < PATIENCE / 2, "took {:?}", start.elapsed());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use minidump_writer::thread_info::ThreadInfo;
 use rustix::fs::{Dir, Mode, OFlags};
 
-use crate::monitor::linux::process_info;
+use crate::monitor::linux::process_info::{self, Stat};
 use crate::sys::ptrace::{self, ThreadEvents, ThreadState};
 
 /// Threads beyond this number are counted, but not dumped.
@@ -134,7 +134,9 @@ impl Tracer {
             });
             for (tid, asked) in new.iter().copied().zip(asked.collect::<Vec<_>>()) {
                 let floating = self.floating && tid == self.blamed;
-                let state = if asked { registers(events, tid, floating, deadline) } else { Err(ThreadState::Ended) };
+                let is_main = tid == self.pid;
+                let registers = || registers(events, tid, floating, is_main, deadline);
+                let state = if asked { registers() } else { Err(ThreadState::Ended) };
                 late += usize::from(state.as_ref().is_err_and(|state| *state == ThreadState::Running));
                 all_stopped &= state.is_ok();
                 into.threads.push(StoppedThread { tid, registers: state.ok() });
@@ -161,12 +163,14 @@ impl Tracer {
 
     /// Resumes all threads, except those that have not stopped in time: only the end of this thread resumes them.
     pub(super) fn resume_all(&mut self) {
-        for tid in std::mem::take(&mut self.found) {
+        let nobody = 0;
+        for tid in self.others(nobody) {
             match ptrace::thread_state(tid) {
                 ThreadState::Ended => ptrace::reap(tid),
                 _ => self.resume(tid),
             }
         }
+        self.found.clear();
     }
 
     /// Waits until a thread other than `resumed` has ended. A stopped thread ends only when the whole process is killed, so
@@ -178,10 +182,12 @@ impl Tracer {
         }
     }
 
-    /// The same for a tracing thread that cannot end: waits until each thread other than `resumed` has ended, and reaps it.
-    pub(super) fn reap_dying(&self, resumed: i32, deadline: Instant) {
+    /// For a thread that cannot end: waits until all threads have ended, and frees each. The resumed one is not traced any
+    /// more, and so counts as ended, unless SIGKILL came before it could be resumed.
+    pub(super) fn reap_dying(&self, deadline: Instant) {
         let Some(events) = &self.events else { return };
-        for tid in self.others(resumed) {
+        let nobody = 0;
+        for tid in self.others(nobody) {
             if events.wait(tid, deadline, |state| state == ThreadState::Ended) == ThreadState::Ended {
                 ptrace::reap(tid);
             }
@@ -197,11 +203,20 @@ impl Tracer {
     }
 }
 
-/// The registers of a thread that was asked to stop, once it has; or its state, where it has not by the deadline.
-fn registers(events: &ThreadEvents, tid: i32, floating: bool, deadline: Instant) -> Result<ThreadInfo, ThreadState> {
+/// The registers of a thread that was asked to stop, as soon as it has; or its state, where it has not by the deadline.
+pub(super) fn registers(
+    events: &ThreadEvents,
+    tid: i32,
+    floating: bool,
+    is_main: bool,
+    deadline: Instant,
+) -> Result<ThreadInfo, ThreadState> {
+    // Killed meanwhile, the main thread is a zombie, which cannot be waited for before the others are gone.
+    let is_zombie = || is_main && Stat::of(tid).is_none_or(|stat| stat.is_zombie());
     // Most have stopped by now: then this is the only call that they take.
     ptrace::registers(tid, floating).or_else(|_| {
-        match events.wait(tid, deadline, |state| state != ThreadState::Running) {
+        match events.wait(tid, deadline, |state| state != ThreadState::Running || is_zombie()) {
+            ThreadState::Running if is_zombie() => Err(ThreadState::Ended),
             ThreadState::Stopped { .. } => ptrace::registers(tid, floating).map_err(|_| ThreadState::Ended),
             state => Err(state),
         }
