@@ -33,8 +33,10 @@ static DESCRIPTOR: AtomicI32 = AtomicI32::new(-1);
 static DEVICE: AtomicU64 = AtomicU64::new(0);
 static INODE: AtomicU64 = AtomicU64::new(0);
 
-/// Our descriptor is at least this, so that the next file that the host opens has the number that it would have without us.
-const DESCRIPTOR_MIN: RawFd = 500;
+/// Our descriptor is at least this, so that the next file that the host opens has the number that it would have without us. It
+/// is below 64, the length of a process's first table of descriptors: where the process has threads the kernel takes
+/// milliseconds to make a longer one (fs/file.c, `expand_fdtable`).
+const DESCRIPTOR_MIN: RawFd = 48;
 
 /// The page, to be written to by this process; made where there is none yet. None where there is no memory for it, or where
 /// this call has interrupted the making of a child's copy.
