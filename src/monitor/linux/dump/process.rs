@@ -16,6 +16,8 @@ use crate::sys::signals::AllBlocked;
 
 /// A process of fewer threads that has crashed is traced by the calling thread: starting another takes 0.1 ms or more.
 const THREADS_WORTH_A_TRACER: usize = 32;
+/// How long the threads of a process that was killed while it was stopped may take to end.
+const KILLED_DEADLINE: Duration = Duration::from_secs(1);
 /// The tracing thread needs little stack.
 const TRACER_STACK: usize = 128 * 1024;
 
@@ -138,10 +140,11 @@ impl StoppedProcess {
                 let _ = thread.take().map(JoinHandle::join);
             }
             Tracing::Here { tracer, dying } => {
-                if let Some(limit) = dying.take() {
+                let dying = dying.take();
+                if let Some(limit) = dying {
                     tracer.reap_dying(limit);
                 }
-                tracer.resume_all();
+                tracer.resume_all(dying.unwrap_or_else(|| Instant::now() + KILLED_DEADLINE));
             }
         }
     }

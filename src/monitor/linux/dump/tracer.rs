@@ -50,6 +50,8 @@ pub(super) struct Tracer {
     events: Option<ThreadEvents>,
     /// Every thread that was found, in the order of the listing.
     found: Vec<i32>,
+    /// Those that did not stop in time.
+    late: HashSet<i32>,
 }
 
 /// The names of the threads. The kernel gives them one by one, so the tracing thread and the writing one share the work.
@@ -77,7 +79,7 @@ impl ThreadNames {
 
 impl Tracer {
     pub(super) fn new(pid: i32, proc_entry: i32, blamed: i32, floating: bool) -> Self {
-        Self { pid, proc_entry, blamed, floating, events: None, found: Vec::new() }
+        Self { pid, proc_entry, blamed, floating, events: None, found: Vec::new(), late: HashSet::new() }
     }
 
     /// Stops all threads. One that cannot be stopped is in the list all the same, and in `missing`.
@@ -112,7 +114,7 @@ impl Tracer {
         let deadline = Instant::now() + STOP_DEADLINE;
         let events = self.events.insert(ThreadEvents::watch()?);
         let mut seen = HashSet::new();
-        let (mut late, mut all_stopped) = (0, true);
+        let mut all_stopped = true;
         loop {
             let mut new = tasks.list()?;
             new.retain(|tid| seen.insert(*tid));
@@ -137,7 +139,9 @@ impl Tracer {
                 let is_main = tid == self.pid;
                 let registers = || registers(events, tid, floating, is_main, deadline);
                 let state = if asked { registers() } else { Err(ThreadState::Ended) };
-                late += usize::from(state.as_ref().is_err_and(|state| *state == ThreadState::Running));
+                if state.as_ref().is_err_and(|state| *state == ThreadState::Running) {
+                    self.late.insert(tid);
+                }
                 all_stopped &= state.is_ok();
                 into.threads.push(StoppedThread { tid, registers: state.ok() });
             }
@@ -149,7 +153,8 @@ impl Tracer {
                 break;
             }
         }
-        if late > 0 {
+        if !self.late.is_empty() {
+            let late = self.late.len();
             into.missing.push(format!("threads: {late} did not stop within {STOP_DEADLINE:?}"));
         }
         Ok(())
@@ -161,16 +166,30 @@ impl Tracer {
         let _ = ptrace::detach(tid);
     }
 
-    /// Resumes all threads, except those that have not stopped in time: only the end of this thread resumes them.
-    pub(super) fn resume_all(&mut self) {
-        let nobody = 0;
+    /// Resumes all threads, except those that have not stopped in time: only the end of this thread resumes them. Those that
+    /// SIGKILL has set going are waited for until the deadline, and freed.
+    pub(super) fn resume_all(&mut self, deadline: Instant) {
+        let (nobody, mut killed) = (0, Vec::new());
         for tid in self.others(nobody) {
             match ptrace::thread_state(tid) {
                 ThreadState::Ended => ptrace::reap(tid),
-                _ => self.resume(tid),
+                ThreadState::Running if self.late.contains(&tid) => {}
+                ThreadState::Stopped { .. } if ptrace::detach(tid).is_ok() => {}
+                _ => killed.push(tid),
             }
         }
+        self.reap(&killed, deadline);
         self.found.clear();
+    }
+
+    /// Waits until threads have ended, and frees each.
+    fn reap(&self, tids: &[i32], deadline: Instant) {
+        let Some(events) = &self.events else { return };
+        for tid in tids {
+            if events.wait(*tid, deadline, |state| state == ThreadState::Ended) == ThreadState::Ended {
+                ptrace::reap(*tid);
+            }
+        }
     }
 
     /// Waits until a thread other than `resumed` has ended. A stopped thread ends only when the whole process is killed, so
@@ -185,13 +204,8 @@ impl Tracer {
     /// For a thread that cannot end: waits until all threads have ended, and frees each. The resumed one is not traced any
     /// more, and so counts as ended, unless SIGKILL came before it could be resumed.
     pub(super) fn reap_dying(&self, deadline: Instant) {
-        let Some(events) = &self.events else { return };
         let nobody = 0;
-        for tid in self.others(nobody) {
-            if events.wait(tid, deadline, |state| state == ThreadState::Ended) == ThreadState::Ended {
-                ptrace::reap(tid);
-            }
-        }
+        self.reap(&self.others(nobody), deadline);
     }
 
     /// The threads but for one. The main thread, which cannot be waited for before the others are gone (kernel/exit.c,
