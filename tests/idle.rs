@@ -42,7 +42,7 @@ fn an_idle_monitor_does_not_run_and_stays_small() {
     assert!(own <= 512, "{own} KiB are its own");
     // The rest are pages of files that others share. How many the kernel maps around those that are used depends on its
     // page cache: some hundred KiB more or less.
-    assert!(resident <= 5120, "{resident} KiB resident, {own} KiB of them its own");
+    assert!(resident <= 3072, "{resident} KiB resident, {own} KiB of them its own");
 
     host.go_on();
     let ended = host.end();
