@@ -16,7 +16,7 @@ thread_local! {
 }
 
 /// Has the monitor write a dump of this process as it is, which then goes on: any number of times, from any thread. The
-/// calling thread is the one that the dump shows first. All threads stop while they are read, some 4 milliseconds for
+/// calling thread is the one that the dump shows first. All threads stop while they are read, some 2 milliseconds for
 /// 100 of them; a system call that one waits in may return early with EINTR, as signal(7) lists for stop signals.
 ///
 /// `reason`: up to 1024 bytes of UTF-8 for the record; NULL means none.
