@@ -9,9 +9,10 @@ use std::arch::asm;
 
 use super::event::Event;
 use super::frozen::Frozen;
-use crate::sys::raw;
+use crate::sys::raw::{self, Errno};
 use crate::sys::signals::{self, Action, Mask};
 use crate::sys::syscall::syscall;
+use crate::sys::valgrind;
 
 /// Sets the disposition of a crash signal: the kernel's, or that of a library which interposes sigaction(2). False where it
 /// was refused.
@@ -38,8 +39,11 @@ pub(super) fn by_default(frozen: Option<&Frozen>, event: &Event) {
 /// signal (HotSpot's has), and a queued one would interrupt that handler. With `queue` true the signal comes for certain:
 /// another thread may have changed what made the instruction fault.
 pub(super) fn again(event: &Event, queue: bool) {
-    if queue {
-        let sent = signals::queue(event.signal, event.info)
+    // Valgrind ends with an error of its own where a process sends itself a positive `si_code`, as the kernel's signals have.
+    let emulated = event.code() > 0 && valgrind::is_running();
+    if queue && !(emulated && event.recurs()) {
+        let with_siginfo = || if emulated { Err(Errno(libc::EPERM)) } else { signals::queue(event.signal, event.info) };
+        let sent = with_siginfo()
             .or_else(|_| signals::send_to_self(event.signal))
             .or_else(|_| signals::send_to_process(event.signal));
         if sent.is_err() && !event.recurs() {

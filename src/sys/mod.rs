@@ -30,3 +30,5 @@ pub(crate) mod stack_guarantee;
 #[cfg(target_os = "linux")]
 pub(crate) mod syscall;
 pub(crate) mod termination;
+#[cfg(target_os = "linux")]
+pub(crate) mod valgrind;
