@@ -217,10 +217,10 @@ impl Drop for AfterDump<'_> {
     }
 }
 
-#[test]
-fn a_dump_callback_that_becomes_another_program_holds_up_nothing() {
+/// A callback of this kind, which does not end by itself, while other hosts crash.
+fn assert_holds_up_nothing(kind: &'static str) {
     let sandbox = Sandbox::new();
-    let after = AfterDump { sandbox: &sandbox, kind: "exec" };
+    let after = AfterDump { sandbox: &sandbox, kind };
     after.crash(1);
     common::wait_until("the callback", || after.begun() == 1);
     after.crash(6);
@@ -229,14 +229,13 @@ fn a_dump_callback_that_becomes_another_program_holds_up_nothing() {
 }
 
 #[test]
+fn a_dump_callback_that_becomes_another_program_holds_up_nothing() {
+    assert_holds_up_nothing("exec");
+}
+
+#[test]
 fn a_dump_callback_that_closes_all_descriptors_holds_up_nothing() {
-    let sandbox = Sandbox::new();
-    let after = AfterDump { sandbox: &sandbox, kind: "close" };
-    after.crash(1);
-    common::wait_until("the callback", || after.begun() == 1);
-    after.crash(6);
-    drop(after);
-    sandbox.wait_for_monitors_end();
+    assert_holds_up_nothing("close");
 }
 
 #[test]

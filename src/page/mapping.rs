@@ -4,7 +4,7 @@
 //! calls our handler, at its first write where the child was made by a raw system call. A word that the kernel sets to zero in
 //! every child (madvise(2), `MADV_WIPEONFORK`) says whether the page is the process's own.
 //!
-//! All calls go through rustix, which makes system calls itself: no errno, no cancellation point, no allocation.
+//! All calls go through rustix or [`raw`], which make system calls themselves: no errno, no cancellation point, no allocation.
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -18,6 +18,7 @@ use rustix::process::Resource;
 
 use super::layout::{LOG_CELLS_DEFAULT, MAGIC, PAGE_BYTES, Page, VERSION};
 use super::log;
+use crate::sys::raw::{self, FileIdentity};
 
 /// The page of this process, or of a parent; null before the first use. Its address never changes.
 static PAGE: AtomicPtr<Page> = AtomicPtr::new(ptr::null_mut());
@@ -58,9 +59,8 @@ pub(super) fn descriptor() -> Option<BorrowedFd<'static>> {
     let fd = DESCRIPTOR.load(Ordering::Acquire);
     // SAFETY: a number to ask about; what it means is checked next.
     let fd = (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })?;
-    let stat = rustix::fs::fstat(fd).ok()?;
-    let (device, inode) = (DEVICE.load(Ordering::Acquire), INODE.load(Ordering::Acquire));
-    ((stat.st_dev, stat.st_ino) == (device, inode)).then_some(fd)
+    let kept = FileIdentity { device: DEVICE.load(Ordering::Acquire), inode: INODE.load(Ordering::Acquire) };
+    (raw::identity(fd.as_raw_fd()) == Ok(kept)).then_some(fd)
 }
 
 /// For the child of a fork(3), before anything else of the host runs in it.
@@ -203,14 +203,14 @@ fn close(fd: RawFd) {
 
 /// Keeps the memfd open, out of the host's way.
 fn keep(memfd: Memfd) {
-    let Ok(stat) = rustix::fs::fstat(&*memfd.0) else { return };
+    let Ok(FileIdentity { device, inode }) = raw::identity(memfd.0.as_raw_fd()) else { return };
     // Where the limit of open files is lower, it stays where it is.
     let fd = match rustix::io::fcntl_dupfd_cloexec(&*memfd.0, DESCRIPTOR_MIN) {
         Ok(moved) => moved.into_raw_fd(),
         Err(_) => ManuallyDrop::new(memfd).0.as_raw_fd(),
     };
-    DEVICE.store(stat.st_dev, Ordering::Release);
-    INODE.store(stat.st_ino, Ordering::Release);
+    DEVICE.store(device, Ordering::Release);
+    INODE.store(inode, Ordering::Release);
     DESCRIPTOR.store(fd, Ordering::Release);
 }
 

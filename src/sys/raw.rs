@@ -238,8 +238,8 @@ pub(crate) fn peer_credentials(fd: RawFd) -> SysResult<libc::ucred> {
 /// What tells an open file apart from every other one at the same time: device and inode (stat(2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
-    device: u64,
-    inode: u64,
+    pub device: u64,
+    pub inode: u64,
 }
 
 /// The identity of the file behind a descriptor.
