@@ -36,12 +36,12 @@ pub(super) use system_info::SystemInfo;
 use threads::Threads;
 use writer::DumpWriter;
 
-/// Files of /proc/PID that go into the dump as they are, besides its status. The environment is not among them.
-const FILES: [(&str, MDStreamType); 4] = [
+/// Files of /proc/PID that go into the dump as they are, besides its status and maps. The environment is not among them. They
+/// are read while the threads are still about to stop.
+const FILES: [(&str, MDStreamType); 3] = [
     ("cmdline", MDStreamType::LinuxCmdLine),
     ("auxv", MDStreamType::LinuxAuxv),
     ("limits", MDStreamType::MozLinuxLimits),
-    ("maps", MDStreamType::LinuxMaps),
 ];
 
 /// What goes into a dump besides what the process has.
@@ -93,14 +93,14 @@ impl FinishedDump {
 /// Makes a dump of a process, which may still be about to stop.
 pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Result<FinishedDump, String> {
     let DumpRequest { context, contents, system, .. } = *request;
+    let files = FILES.map(|(name, kind)| (name, kind, process.read_file(name)));
     let stopped = process.threads()?;
     let start = Instant::now();
     let entries = (request.entries)();
     let mut writer = DumpWriter::new(stopped.missing.clone());
     entries.missing.iter().for_each(|missing| writer.note(missing.clone()));
-    let files = FILES.map(|(name, kind)| (name, kind, process.read_file(name)));
-    let file = |wanted| files.iter().find(|(name, ..)| *name == wanted).and_then(|(.., text)| text.as_ref().ok());
-    let maps = Maps::parse(file("maps"));
+    let maps_file = process.read_file("maps");
+    let maps = Maps::parse(maps_file.as_ref().ok());
 
     let crash = context.map(|context| CrashContextExt { inner: context.clone() });
     let threads = Threads {
@@ -111,7 +111,8 @@ pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Re
         sanitize: contents.sanitized_stacks,
     };
     let site = threads.write(&mut writer);
-    let mappings = modules::mappings(file("auxv").map_or(&[], Vec::as_slice), &maps).unwrap_or_else(|error| {
+    let auxv = files.iter().find(|(name, ..)| *name == "auxv").and_then(|(.., text)| text.as_deref().ok());
+    let mappings = modules::mappings(auxv.unwrap_or_default(), &maps).unwrap_or_else(|error| {
         writer.note(format!("mappings: {error}"));
         Vec::new()
     });
@@ -130,6 +131,7 @@ pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Re
     for (name, kind, text) in &files {
         writer.add_raw(name, *kind, text.as_deref());
     }
+    writer.add_raw("maps", MDStreamType::LinuxMaps, maps_file.as_deref());
     if contents.environment {
         writer.add_raw("environ", MDStreamType::LinuxEnviron, process.read_file("environ").as_deref());
     }

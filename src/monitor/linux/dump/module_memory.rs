@@ -9,10 +9,25 @@ use super::process::StoppedProcess;
 /// More than any valid program header or note asks for: a damaged one must not cause a read of gigabytes.
 const READ_MAX: u64 = 16 * 1024 * 1024;
 
-/// The memory from `start` on.
+/// How much of a module's beginning is read at once: nearly always it holds all headers and the build id.
+const BEGINNING: usize = 4096;
+
+/// The memory from a module's start on.
 pub(super) struct ModuleMemory<'a> {
-    pub process: &'a StoppedProcess,
-    pub start: u64,
+    process: &'a StoppedProcess,
+    start: u64,
+    beginning: Vec<u8>,
+}
+
+impl<'a> ModuleMemory<'a> {
+    /// Fails where there is nothing at `start`.
+    pub(super) fn at(process: &'a StoppedProcess, start: u64) -> std::io::Result<Self> {
+        Ok(Self { process, start, beginning: process.read_memory(start, BEGINNING)? })
+    }
+
+    pub(super) fn is_elf(&self) -> bool {
+        self.beginning.starts_with(b"\x7fELF")
+    }
 }
 
 impl ReadModuleMemory for ModuleMemory<'_> {
@@ -21,6 +36,11 @@ impl ReadModuleMemory for ModuleMemory<'_> {
         let address = self.start.checked_add(offset).ok_or_else(|| error(ReadError::Overflow))?;
         if length > READ_MAX {
             return Err(error(ReadError::OutOfBounds));
+        }
+        let beginning =
+            usize::try_from(offset).ok().and_then(|start| self.beginning.get(start..)?.get(..length as usize));
+        if let Some(bytes) = beginning {
+            return Ok(Cow::Borrowed(bytes));
         }
         let bytes = self.process.read_memory(address, length as usize);
         bytes.map(Cow::Owned).map_err(|_| error(ReadError::OutOfBounds))

@@ -1,6 +1,7 @@
 //! The module list: the ELF files that the process has mapped, the executable first, each with its build id.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use minidump_writer::maps_reader::MappingInfo;
@@ -13,7 +14,6 @@ use super::module_memory::ModuleMemory;
 use super::process::StoppedProcess;
 use super::writer::DumpWriter;
 
-const ELF_MAGIC: &[u8] = b"\x7fELF";
 /// Entries of the auxiliary vector (getauxval(3)).
 const AT_ENTRY: u64 = 9;
 const AT_SYSINFO_EHDR: u64 = 33;
@@ -42,8 +42,8 @@ pub(super) fn write(
     let mut modules = Vec::new();
     let mut executable_build_id = None;
     for mapping in mappings.iter().filter(|mapping| mapping.is_interesting()) {
-        if safe_to_read(mapping) && is_elf(process, mapping) {
-            let (mut module, build_id) = write_module(writer, process, mapping);
+        if let Some(memory) = module_memory(process, mapping) {
+            let (mut module, build_id) = write_module(writer, memory, mapping);
             let end = maps.image_end(module.base_of_image).unwrap_or(0);
             module.size_of_image = module.size_of_image.max(end.saturating_sub(module.base_of_image) as u32);
             if modules.is_empty() {
@@ -62,28 +62,34 @@ fn safe_to_read(mapping: &MappingInfo) -> bool {
     !mapping.name.as_deref().unwrap_or(OsStr::new("")).as_bytes().starts_with(b"/dev/")
 }
 
-fn is_elf(process: &StoppedProcess, mapping: &MappingInfo) -> bool {
-    match process.read_memory(mapping.start_address as u64, ELF_MAGIC.len()) {
-        Ok(bytes) => bytes == ELF_MAGIC,
-        // A file that was truncated has no header any more, but code was mapped from it.
+/// The memory of a module, where the mapping is one's; an error for a file that was truncated, which has no header any more, but
+/// code was mapped from it.
+fn module_memory<'a>(process: &'a StoppedProcess, mapping: &MappingInfo) -> Option<io::Result<ModuleMemory<'a>>> {
+    if !safe_to_read(mapping) {
+        return None;
+    }
+    let memory = ModuleMemory::at(process, mapping.start_address as u64);
+    let is_module = match &memory {
+        Ok(memory) => memory.is_elf(),
         Err(_) => {
             mapping.is_executable() && mapping.name.as_deref().is_some_and(|name| name.as_bytes().starts_with(b"/"))
         }
-    }
+    };
+    is_module.then_some(memory)
 }
 
 /// Writes what the module's entry points to; gives the entry, and the build id in hexadecimal.
 fn write_module(
     writer: &mut DumpWriter,
-    process: &StoppedProcess,
+    memory: io::Result<ModuleMemory<'_>>,
     mapping: &MappingInfo,
 ) -> (MDRawModule, Option<String>) {
     // The one character that the kernel writes otherwise (fs/proc/task_mmu.c, show_map_vma).
     let name = mapping.name.as_deref().unwrap_or_default().to_string_lossy().replace("\\012", "\n");
-    let memory = ModuleMemory { process, start: mapping.start_address as u64 };
-    let build_id = module_reader::read_build_id_from_module(&memory)
-        .inspect_err(|error| writer.note(format!("module {name}: no build id: {error}")))
-        .ok();
+    let build_id = memory
+        .map_err(|error| error.to_string())
+        .and_then(|memory| module_reader::read_build_id_from_module(&memory).map_err(|error| error.to_string()));
+    let build_id = build_id.inspect_err(|error| writer.note(format!("module {name}: no build id: {error}"))).ok();
     let cv_record = build_id.as_deref().map(|id| write_build_id(writer, id)).unwrap_or_default();
     let module = MDRawModule {
         base_of_image: mapping.start_address as u64,

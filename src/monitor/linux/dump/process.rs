@@ -25,6 +25,9 @@ const TRACER_STACK: usize = 128 * 1024;
 pub(in crate::monitor) struct StoppedProcess {
     /// The thread that crashed, or that is to blame.
     pub tid: i32,
+    /// Where command line and environment begin, at the upper end of the main thread's stack (proc(5), field 48,
+    /// arg_start). They are not to be in a dump for being near a stack.
+    pub arguments: Option<u64>,
     /// Whose /proc entry shows what the threads share.
     proc_entry: i32,
     tracing: Tracing,
@@ -62,10 +65,12 @@ impl StoppedProcess {
         let stat = Stat::of(pid);
         let proc_entry = process_info::proc_entry(pid, stat.as_ref(), tid);
         let new_tracer = move || Tracer::new(pid, proc_entry, tid, !crashed);
-        let threads = stat.and_then(|stat| stat.field(20)).unwrap_or(usize::MAX);
+        let threads = stat.as_ref().and_then(|stat| stat.field(20)).unwrap_or(usize::MAX);
+        // Of a main thread that has ended nothing is left to tell it.
+        let arguments = if proc_entry == pid { stat } else { Stat::of(proc_entry) }.and_then(|stat| stat.field(48));
         if crashed && threads < THREADS_WORTH_A_TRACER {
             let tracing = Tracing::Here { tracer: new_tracer(), dying: None };
-            return Self { tid, proc_entry, tracing, _blocked: blocked };
+            return Self { tid, arguments, proc_entry, tracing, _blocked: blocked };
         }
         let (stopped_sender, stopped) = mpsc::channel();
         let (names_sender, names) = mpsc::channel();
@@ -86,7 +91,7 @@ impl StoppedProcess {
             Ok(thread) => Tracing::Thread { stopped, names, commands: Some(commands), thread: Some(thread) },
             Err(_) => Tracing::Here { tracer: new_tracer(), dying: None },
         };
-        Self { tid, proc_entry, tracing, _blocked: blocked }
+        Self { tid, arguments, proc_entry, tracing, _blocked: blocked }
     }
 
     /// The threads, once they have stopped. Asked for once.
@@ -108,12 +113,6 @@ impl StoppedProcess {
             names[place] = Some(name);
         }
         names
-    }
-
-    /// Where command line and environment begin, at the upper end of the main thread's stack (proc(5), field 48,
-    /// arg_start). They are not to be in a dump for being near a stack.
-    pub(super) fn arguments(&self) -> Option<u64> {
-        Stat::of(self.proc_entry)?.field(48)
     }
 
     /// A file of /proc/PID.

@@ -109,7 +109,7 @@ impl Threads<'_> {
         writer: &mut DumpWriter,
         states: &[(i32, Option<ThreadState<'_>>)],
     ) -> Vec<MDMemoryDescriptor> {
-        let arguments = self.process.arguments();
+        let arguments = self.process.arguments;
         let others = self.stopped.len().saturating_sub(1).max(1) as u64;
         let limit = (STACKS_TOTAL / others).clamp(STACK_MIN, STACK_MAX);
         let mut room = DUMP_MAX;
