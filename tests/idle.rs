@@ -1,4 +1,4 @@
-//! A monitor that has nothing to do costs nothing: it does not run, and it is small.
+//! A monitor that has nothing to do costs nothing: neither it nor its spare writer runs, and both are small.
 
 mod common;
 
@@ -29,12 +29,14 @@ fn an_idle_monitor_does_not_run_and_stays_small() {
     let monitor = sandbox.monitor_pid().expect("a monitor");
     // It has heard of all that by now: what it hears of wakes it before those that caused it go on.
     common::wait_until("the monitor to sleep", || {
-        process::children(monitor).is_empty() && process::stat(monitor, 3).as_deref() == Some("S")
+        let sleeps = |pid| process::stat(pid, 3).as_deref() == Some("S");
+        process::writers(monitor).is_empty() && process::spare(monitor).is_some_and(sleeps) && sleeps(monitor)
     });
+    let spare = process::spare(monitor).expect("just seen");
 
-    let before = context_switches(monitor);
+    let before = [monitor, spare].map(context_switches);
     work();
-    assert_eq!(context_switches(monitor), before, "it has run while nobody wanted anything");
+    assert_eq!([monitor, spare].map(context_switches), before, "one has run while nobody wanted anything");
 
     let kilobytes = |name| process::status(monitor, name).unwrap().trim_end_matches(" kB").parse::<u64>().unwrap();
     let (resident, own) = (kilobytes("VmRSS"), kilobytes("RssAnon"));
@@ -43,6 +45,13 @@ fn an_idle_monitor_does_not_run_and_stays_small() {
     // The rest are pages of files that others share. How many the kernel maps around those that are used depends on its
     // page cache: some hundred KiB more or less.
     assert!(resident <= 3072, "{resident} KiB resident, {own} KiB of them its own");
+
+    let rollup =
+        std::fs::read_to_string(format!("/proc/{spare}/smaps_rollup")).expect("read the spare writer's memory");
+    let private = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).expect("a sum");
+    let private: u64 = private.trim().trim_end_matches(" kB").parse().expect("a number");
+    println!("the spare writer's own: {private} KiB");
+    assert!(private <= 250, "{private} KiB are the spare writer's own");
 
     host.go_on();
     let ended = host.end();

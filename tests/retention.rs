@@ -127,7 +127,7 @@ fn one_that_was_removed_while_its_host_had_not_ended_does_not_come_back() {
     let newer = Host::c().run(&sandbox, &["keep", "1", "1000000000"]);
     common::wait_until("the first to be removed", || !first.exists());
     std::fs::write(&late, "late\n").unwrap();
-    common::wait_until("the dumpers to end", || common::process::children(monitor.pid()).is_empty());
+    common::wait_until("the dumpers to end", || common::process::writers(monitor.pid()).is_empty());
     assert_eq!(pids(sandbox.dump_files()), [newer.pid]);
     assert_eq!(pids(sandbox.record_files()), [newer.pid]);
 }

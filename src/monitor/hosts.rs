@@ -67,8 +67,8 @@ impl<P> Hosts<P> {
         self.0.get_mut(&pid)
     }
 
-    pub(super) fn processes(&self) -> impl Iterator<Item = &P> {
-        self.0.values().map(|host| &host.process)
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Host<P>> {
+        self.0.values()
     }
 
     /// Adds a process, without a connection yet.

@@ -35,6 +35,18 @@ pub fn children(pid: u32) -> Vec<u32> {
     list.split_whitespace().map(|child| child.parse().expect("a pid")).filter(|child| is_alive(*child)).collect()
 }
 
+/// The children of a monitor that write, or have the program's callback called.
+pub fn writers(monitor: u32) -> Vec<u32> {
+    let spare = spare(monitor);
+    children(monitor).into_iter().filter(|child| Some(*child) != spare).collect()
+}
+
+/// The child of a monitor that waits for the next dump to be written.
+pub fn spare(monitor: u32) -> Option<u32> {
+    let is_spare = |child: &u32| status(*child, "Name").as_deref() == Some("crash-spare");
+    children(monitor).into_iter().find(is_spare)
+}
+
 /// Sends a signal to a process that this test has started, itself or through its hosts.
 pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid as i32).expect("a pid");

@@ -151,11 +151,15 @@ int main(int argc, char **argv) {
     } else if (!strcmp(kind, "processes")) {
         limit(RLIMIT_NPROC, argument);
         install();
+        ready();
+        wait_for_line();
         /* The limit counts threads. */
         start_threads(1, idle);
     } else if (!strcmp(kind, "processes-attached")) {
         limit(RLIMIT_NPROC, argument);
         install();
+        ready();
+        wait_for_line();
         start_threads(1, idle);
         check(cm_attach_file("/proc/self/exe"));
         check(cm_dump_now("alive", NULL));

@@ -2,9 +2,49 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use crate::common::{self, Running, Sandbox};
+use crate::common::{self, Ended, Running, Sandbox, process};
 use crate::commoner::Commoner;
 use crate::{assert_ended_by, assert_segv_of, crash, host};
+
+/// Runs a host that may have three processes and threads: itself, its monitor, and a thread that takes the spare writer's place.
+fn without_spare(sandbox: &Sandbox, commoner: &Commoner, arguments: &[&str]) -> Ended {
+    let mut host = Running::start(&mut commoner.command(sandbox, arguments));
+    host.wait_for("ready");
+    process::end(spare_of(sandbox));
+    common::wait_until("the monitor to hear of it", || monitor_log(sandbox).contains("a spare writer, has ended"));
+    host.go_on();
+    host.end()
+}
+
+fn spare_of(sandbox: &Sandbox) -> u32 {
+    let monitor = sandbox.monitor_pid().expect("a monitor");
+    common::wait_until("a spare writer", || process::spare(monitor).is_some());
+    process::spare(monitor).expect("just seen")
+}
+
+fn monitor_log(sandbox: &Sandbox) -> String {
+    std::fs::read_to_string(sandbox.dumps().join("monitor.log")).unwrap()
+}
+
+#[test]
+fn where_no_further_process_can_be_had_the_spare_writer_writes() {
+    if !rustix::process::geteuid().is_root() {
+        return common::skip("only root can act as a user who has no other processes");
+    }
+    let sandbox = Sandbox::new();
+    let commoner = Commoner::new(&sandbox, "spare");
+    // Itself with a second thread, its monitor, and the spare writer.
+    let mut host = Running::start(&mut commoner.command(&sandbox, &["processes", "4"]));
+    host.wait_for("ready");
+    spare_of(&sandbox);
+    host.go_on();
+    let ended = host.end();
+    assert_ended_by(&ended, libc::SIGSEGV);
+    let dump = sandbox.only_dump();
+    assert_segv_of(&dump, &commoner.host.path, ended.pid);
+    assert_eq!(dump.thread_count(), 2);
+    assert!(!monitor_log(&sandbox).contains("cannot start a writer"), "{}", monitor_log(&sandbox));
+}
 
 #[test]
 fn where_no_process_can_be_had_the_monitor_itself_writes() {
@@ -13,13 +53,12 @@ fn where_no_process_can_be_had_the_monitor_itself_writes() {
     }
     let sandbox = Sandbox::new();
     let commoner = Commoner::new(&sandbox, "processes");
-    // Starting takes three for a moment; the host's second thread then takes the third.
-    let ended = Running::start(&mut commoner.command(&sandbox, &["processes", "3"])).end();
+    let ended = without_spare(&sandbox, &commoner, &["processes", "3"]);
     assert_ended_by(&ended, libc::SIGSEGV);
     let dump = sandbox.only_dump();
     assert_segv_of(&dump, &commoner.host.path, ended.pid);
     assert_eq!(dump.thread_count(), 2);
-    let log = std::fs::read_to_string(sandbox.dumps().join("monitor.log")).unwrap();
+    let log = monitor_log(&sandbox);
     assert!(
         log.contains("cannot start a writer (Resource temporarily unavailable (os error 11)): writing here"),
         "{log}"
@@ -33,7 +72,7 @@ fn where_the_monitor_itself_writes_nobody_waits_for_a_hosts_end() {
     }
     let sandbox = Sandbox::new();
     let commoner = Commoner::new(&sandbox, "attached");
-    let ended = Running::start(&mut commoner.command(&sandbox, &["processes-attached", "3"])).end();
+    let ended = without_spare(&sandbox, &commoner, &["processes-attached", "3"]);
     assert_ended_by(&ended, libc::SIGSEGV);
     // A dumper would wait for three seconds, after its host has been told to go on.
     assert!(ended.took.as_secs() < 3, "{ended:?}");

@@ -1,22 +1,23 @@
 //! The children that write dumps and call the program's callback: starting them, taking their results, killing late ones.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::net::SendFlags;
 
-use super::child::{Child, End, ResultSender};
+use super::child::{Child, End, ToMonitor};
 use super::dump::SystemInfo;
+use super::job_message;
 use super::poll::{Poll, Source};
 use super::process::Process;
 use super::writer;
 use crate::monitor::callbacks::{self, Kind, Report};
 use crate::monitor::queue::{Cause, Job, Queue, Stage, Work, Written};
 use crate::monitor::record;
-use crate::sys::raw;
+use crate::sys::process;
 use crate::wire::{self, Payload};
 
 /// How often children are checked where there are no pidfds (before Linux 5.3).
@@ -32,13 +33,18 @@ pub(super) struct Unanswered {
 pub(super) struct Children {
     pub queue: Queue<Process, Child>,
     last_id: u64,
+    /// A writer that waits for its job. A forked process first runs when the scheduler has room for a new one, which may take
+    /// milliseconds on a busy machine; one that has waited runs at once.
+    spare: Option<(u64, Child)>,
+    /// A spare writer has ended by itself: something here ends processes, and would end the next one too.
+    lost_spare: bool,
     /// Read once for all dumps.
     system: SystemInfo,
 }
 
 impl Children {
     pub(super) fn new() -> Self {
-        Self { queue: Queue::new(), last_id: 0, system: SystemInfo::read() }
+        Self { queue: Queue::new(), last_id: 0, spare: None, lost_spare: false, system: SystemInfo::read() }
     }
 
     /// The next job for which there is room. Where too many children finish, the oldest makes room for it.
@@ -53,7 +59,7 @@ impl Children {
 
     /// Starts the callback for a report, in a child that closes the descriptors `own`.
     pub(super) fn start_callback(&mut self, poll: &Poll, mut report: Report, own: &[RawFd]) {
-        let call = |_: ResultSender| {
+        let call = |_: ToMonitor| {
             let _ = rustix::process::nice(19);
             record::complete(&mut report);
             callbacks::report_written(&report);
@@ -64,7 +70,8 @@ impl Children {
         }
     }
 
-    /// Starts a writer. It closes the descriptors `own`, but keeps its host's pidfd and `socket`, its session's.
+    /// Has a job done by the spare writer, or by a new one. That closes the descriptors `own`, but keeps those of its host and
+    /// `socket`, its session's.
     pub(super) fn start_writer(
         &mut self,
         poll: &Poll,
@@ -72,19 +79,11 @@ impl Children {
         socket: Option<BorrowedFd<'_>>,
         own: &[RawFd],
     ) {
-        let needed = [socket, job.process.end()].map(|fd| fd.map_or(-1, |fd| fd.as_raw_fd()));
-        let started = Child::start(&self.without_own(own, &needed), |result| {
-            writer::write(&job, &self.system, writer::HOST_END, |written| {
-                // Sent first, so that the monitor has it before the host's next request.
-                result.send(&encode(written));
-                if let Some(socket) = socket {
-                    answer(socket, &job, written);
-                    // A copy that stayed open would hide the connection's end from the host.
-                    raw::close(socket.as_raw_fd());
-                }
-                // Other dumps, for which hosts wait, go before what is left to do for this one.
-                let _ = rustix::process::nice(19);
-            });
+        let Some(job) = self.hand_over(job, socket) else { return };
+        let (_, of_process) = job.process.to_parts();
+        let needed: Vec<_> = socket.into_iter().chain(of_process).map(|fd| fd.as_raw_fd()).collect();
+        let started = Child::start(&self.without_own(own, &needed), |monitor| {
+            work(&job, &self.system, socket.and_then(|socket| process::inherited(socket.as_raw_fd())), &monitor);
         });
         match started {
             Ok(child) => self.watch(poll, child, Stage::Writing(Box::new(job))),
@@ -101,26 +100,65 @@ impl Children {
         }
     }
 
+    /// Gives a job to the spare writer; gives it back where there is none, or it cannot have this job.
+    fn hand_over(&mut self, job: Job<Process>, socket: Option<BorrowedFd<'_>>) -> Option<Job<Process>> {
+        let Some((message, descriptors)) = job_message::encode(&job, socket) else { return Some(job) };
+        match self.spare.take_if(|(_, child)| child.send_work(&message, &descriptors).is_ok()) {
+            Some((id, child)) => self.queue.started(id, child, Stage::Writing(Box::new(job))),
+            None => return Some(job),
+        }
+        None
+    }
+
+    pub(super) fn wants_spare(&self) -> bool {
+        self.spare.is_none() && !self.lost_spare
+    }
+
+    /// Starts a spare writer. It closes the descriptors `own`.
+    pub(super) fn start_spare(&mut self, poll: &Poll, own: &[RawFd]) {
+        let started = Child::start(&self.without_own(own, &[]), |monitor| {
+            process::set_name(c"crash-spare");
+            let job =
+                monitor.receive_work().and_then(|(message, descriptors)| job_message::decode(&message, descriptors));
+            if let Some((job, socket)) = job {
+                work(&job, &self.system, socket, &monitor);
+            }
+        });
+        // Where no process can be started now, one may be later.
+        if let Ok(child) = started {
+            let id = self.next_id();
+            watch(poll, id, &child, true);
+            self.spare = Some((id, child));
+        }
+    }
+
+    pub(super) fn end_spare(&mut self) {
+        self.spare.take().into_iter().for_each(|(_, child)| child.end_waiting());
+    }
+
     /// The monitor's descriptors without those that a child needs.
     fn without_own(&self, own: &[RawFd], needed: &[RawFd]) -> Vec<RawFd> {
-        let of_children = self.queue.children().flat_map(|(_, child)| child.descriptors());
+        let children = self.queue.children().map(|(_, child)| child).chain(self.spare.iter().map(|(_, child)| child));
+        let of_children = children.flat_map(Child::descriptors);
         own.iter().copied().chain(of_children).filter(|fd| !needed.contains(fd)).collect()
     }
 
     fn watch(&mut self, poll: &Poll, child: Child, stage: Stage<Process>) {
-        self.last_id += 1;
-        let id = self.last_id;
-        if let Some(end) = child.end() {
-            poll.add(end, Source::ChildEnd(id));
-        }
-        if let Some(result) = child.result().filter(|_| matches!(stage, Stage::Writing(_))) {
-            poll.add(result, Source::ChildResult(id));
-        }
+        let id = self.next_id();
+        watch(poll, id, &child, matches!(stage, Stage::Writing(_)));
         self.queue.started(id, child, stage);
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
     }
 
     /// Takes the result of a writer, if it has come.
     pub(super) fn take_result(&mut self, poll: &Poll, id: u64) {
+        if self.spare.as_ref().is_some_and(|(spare, _)| *spare == id) {
+            self.spare_ended(poll);
+        }
         let Some((descriptor, bytes)) = self.queue.child_mut(id).and_then(Child::take_result) else { return };
         poll.remove(descriptor);
         if bytes.is_empty() {
@@ -153,8 +191,17 @@ impl Children {
         self.take_result(poll, id);
         let End(fate) = self.queue.child_mut(id)?.reap()?;
         let (child, stage) = self.queue.ended(id)?;
-        child.end().into_iter().chain(child.result()).for_each(|fd| poll.remove(fd));
+        unwatch(poll, &child);
         self.stage_ended(child.pid, stage, fate)
+    }
+
+    fn spare_ended(&mut self, poll: &Poll) {
+        let ended = self.spare.take_if(|(_, child)| child.reap().is_some());
+        if let Some((_, child)) = ended {
+            log::warn!("process {}, a spare writer, has ended; writers start with their jobs from now on", child.pid);
+            unwatch(poll, &child);
+            self.lost_spare = true;
+        }
     }
 
     fn stage_ended(&mut self, pid: i32, stage: Stage<Process>, fate: Option<String>) -> Option<Unanswered> {
@@ -218,6 +265,35 @@ impl Children {
     fn has_no_pidfds(&self) -> bool {
         self.queue.children().any(|(_, child)| child.end().is_none())
     }
+}
+
+/// Has the child's end, and its result where it `has_result`, come as events.
+fn watch(poll: &Poll, id: u64, child: &Child, has_result: bool) {
+    if let Some(end) = child.end() {
+        poll.add(end, Source::ChildEnd(id));
+    }
+    if let Some(result) = child.result().filter(|_| has_result) {
+        poll.add(result, Source::ChildResult(id));
+    }
+}
+
+fn unwatch(poll: &Poll, child: &Child) {
+    child.end().into_iter().chain(child.result()).for_each(|fd| poll.remove(fd));
+}
+
+/// A writer's whole work: it tells the monitor and the host, whose connection is `socket`, of what it has written.
+fn work(job: &Job<Process>, system: &SystemInfo, socket: Option<OwnedFd>, monitor: &ToMonitor) {
+    process::set_name(c"crash-writer");
+    writer::write(job, system, writer::HOST_END, |written| {
+        // Sent first, so that the monitor has it before the host's next request.
+        monitor.send_result(&encode(written));
+        // Closed when it has been answered: a copy that stayed open would hide the connection's end from the host.
+        if let Some(socket) = socket {
+            answer(socket.as_fd(), job, written);
+        }
+        // Other dumps, for which hosts wait, go before what is left to do for this one.
+        let _ = rustix::process::nice(19);
+    });
 }
 
 fn log_written(job: &Job<Process>, written: &Written) {

@@ -57,6 +57,11 @@ impl Clients {
         !self.hosts.is_empty()
     }
 
+    /// Whether any host has said hello.
+    pub(super) fn serves_hosts(&self) -> bool {
+        self.hosts.iter().any(|host| host.description.is_some())
+    }
+
     /// Stops listening, unless a process has connected meanwhile and `wanted` says that it is to be served. Says whether it has
     /// stopped.
     pub(super) fn release(&mut self, poll: &Poll, wanted: bool) -> bool {
@@ -275,7 +280,7 @@ impl Clients {
 
     pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         let listener = self.listener.iter().map(|listener| listener.socket.as_raw_fd());
-        let hosts = self.hosts.processes().filter_map(|process| Some(process.end()?.as_raw_fd()));
+        let hosts = self.hosts.iter().flat_map(|host| host.process.to_parts().1).map(|fd| fd.as_raw_fd());
         listener.chain(self.sessions.descriptors()).chain(hosts)
     }
 }

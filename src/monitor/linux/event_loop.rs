@@ -62,6 +62,7 @@ impl Monitor {
             self.dispatch_events();
             self.start_children();
         }
+        self.children.end_spare();
         Ok(())
     }
 
@@ -130,6 +131,11 @@ impl Monitor {
         while let Some(report) = self.children.queue.next_callback() {
             let own = self.descriptors();
             self.children.start_callback(&self.poll, report, &own);
+        }
+        // Once a host has its answer, so that no install waits for it.
+        if self.clients.serves_hosts() && self.children.wants_spare() {
+            let own = self.descriptors();
+            self.children.start_spare(&self.poll, &own);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Reading the page of one host, from its memory or by descriptor.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,6 +26,14 @@ impl HostPage {
     /// As a hello says, with the descriptor that came with it.
     pub(super) fn new(address: u64, descriptor: Option<OwnedFd>) -> Self {
         Self { address, memfd: descriptor.filter(is_page).map(Rc::new) }
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.address
+    }
+
+    pub(super) fn memfd(&self) -> Option<BorrowedFd<'_>> {
+        self.memfd.as_deref().map(OwnedFd::as_fd)
     }
 
     /// What the host has put there. The host's memory is read where possible, because a forked child's own copy is there and

@@ -4,8 +4,9 @@
 //!
 //! - `clients`: the connected processes. `listener` accepts those that may connect, `sessions` are their connections,
 //!   `messages` says what they send. `process` is a process with the proof of its identity, `host_page` reads its page.
-//! - `children`: the forked processes (`child`) that write. In each of them `writer` makes the files: `dump` builds the dump,
-//!   `attachments` copies the attached files.
+//! - `children`: the forked processes (`child`) that write; one is forked before there is a job for it, and gets the job as a
+//!   message (`job_message`). In each of them `writer` makes the files: `dump` builds the dump, `attachments` copies the
+//!   attached files.
 
 mod attachments;
 mod child;
@@ -16,6 +17,7 @@ mod event_loop;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod host_page;
+mod job_message;
 mod listener;
 mod messages;
 mod poll;
@@ -37,5 +39,6 @@ pub(super) use listener::somebody_listens;
 pub(super) fn claim(socket: &Path) -> Result<Option<listener::Listener>> {
     sys::process::set_name(c"crash-monitor");
     sys::process::reset_inherited();
+    sys::process::set_shortest_slice();
     listener::Listener::claim(socket)
 }

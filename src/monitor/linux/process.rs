@@ -23,6 +23,9 @@ pub(super) struct Process {
     pub page: HostPage,
 }
 
+/// See [`Process::to_parts`].
+pub(super) type Parts = (i32, Option<u64>, Option<u64>, u64, [bool; 2]);
+
 impl Process {
     /// The process that has connected `socket`, whose id the socket's peer credentials say is `pid`.
     pub(super) fn of_peer(socket: BorrowedFd<'_>, pid: i32) -> Self {
@@ -48,6 +51,20 @@ impl Process {
         let started = start_time(pid).filter(|started| before == Some(*started));
         let pidfd = pidfd.filter(|_| started.is_some()).map(Rc::new);
         Self { pid, pidfd, started, unique: None, page: HostPage::default() }
+    }
+
+    /// What a process that has none of this one's memory needs to know of it, and the descriptors that go with it.
+    pub(super) fn to_parts(&self) -> (Parts, Vec<BorrowedFd<'_>>) {
+        let descriptors = [self.end(), self.page.memfd()];
+        let has = descriptors.map(|descriptor| descriptor.is_some());
+        ((self.pid, self.started, self.unique, self.page.address(), has), descriptors.into_iter().flatten().collect())
+    }
+
+    /// Takes what [`Self::to_parts`] has given.
+    pub(super) fn from_parts(parts: Parts, descriptors: &mut impl Iterator<Item = OwnedFd>) -> Self {
+        let (pid, started, unique, address, has) = parts;
+        let [pidfd, memfd] = has.map(|has| if has { descriptors.next() } else { None });
+        Self { pid, pidfd: pidfd.map(Rc::new), started, unique, page: HostPage::new(address, memfd) }
     }
 
     /// Whether both are one process.
