@@ -71,8 +71,8 @@ fn run_with<Listener>(
         make_dump_dir(&options.dump_dir);
         let listener = claim(&options.socket)?;
         // Before anything is written to the ready pipe, whose reader may have ended: SIGPIPE would end this process.
-        termination::watch().map_err(|error| Error::system("cannot handle SIGTERM", error))?;
-        Ok(listener)
+        let watch = termination::watch().map_err(|error| Error::system("cannot handle SIGTERM", error))?;
+        Ok(listener.map(|listener| (listener, watch)))
     });
     if let Some(pipe) = &mut ready {
         // Where the starter has ended, other hosts may still come.
@@ -83,7 +83,7 @@ fn run_with<Listener>(
             ::log::info!("another monitor listens at {}: leaving it to that one", options.socket.display());
             Ok(())
         }
-        Some(listener) => serve(listener, ready, options),
+        Some((listener, _watch)) => serve(listener, ready, options),
     }
 }
 

@@ -50,7 +50,8 @@ def run_monitor(
 
     dump_dir: for dumps of programs that name no directory themselves.
     socket_path: where to listen, at most 107 bytes; `monitor.sock` in `dump_dir` by default.
-    stay: go on when the last program has gone, until SIGTERM.
+    stay: go on when the last program has gone. After SIGTERM no new programs are served, and the last one's end is the
+        monitor's.
     log_file: append the log to this file; by default it goes to standard error.
     log_level: "off", "error", "warn", "info" or "debug"; "info" by default.
     on_report: called with a `Report` after each dump, and after the record of a process that ended without one. It is

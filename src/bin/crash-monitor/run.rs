@@ -31,9 +31,12 @@ Options:
                     the only one there]
   -h, --help        Print this
 
-SIGTERM ends the monitor once the dumps in progress are written. Ctrl-C does
-not: it is meant for the hosts. A monitor that finds another one listening at
-its socket ends at once, with success.
+After SIGTERM the monitor takes no new hosts and ends with the last one that
+it has, so that a service manager may send it to all processes at once. A
+second SIGTERM ends it once the dumps in progress are written; with --backend
+minidumper the first one does. Ctrl-C does not end it: it is meant for the
+hosts. A monitor that finds another one listening at its socket ends at once,
+with success.
 
 Exit status: 0 when it has served, 1 on failure, 2 for a wrong command line.
 

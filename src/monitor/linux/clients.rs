@@ -70,6 +70,7 @@ impl Clients {
             return false;
         }
         if let Some(listener) = self.listener.take() {
+            poll.remove(&listener.socket);
             listener.release(lock);
         }
         true

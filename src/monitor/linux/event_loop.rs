@@ -24,28 +24,29 @@ pub(in crate::monitor) fn serve(listener: Listener, starter: Option<File>, optio
 
 struct Monitor {
     poll: Poll,
-    termination: OwnedFd,
+    termination: termination::Event,
     /// The ready pipe: while its reader has it open, a host is about to connect.
     starter: Option<OwnedFd>,
     /// Whether to go on although there is no host: always with `--stay`, without a starter until the first one comes.
     stay: bool,
     wait_for_first: bool,
-    /// SIGTERM came: jobs that were accepted are finished, then the monitor ends although hosts are left.
-    stopping: bool,
+    /// How often SIGTERM came. After the first no new host is served; after the second the monitor ends once the jobs that
+    /// were accepted are finished, although hosts are left.
+    terminations: u64,
     clients: Clients,
     children: Children,
 }
 
 impl Monitor {
     fn new(listener: Listener, starter: Option<OwnedFd>, options: &Options) -> std::io::Result<Self> {
-        let (poll, termination) = (Poll::new()?, termination::descriptor()?);
+        let (poll, termination) = (Poll::new()?, termination::Event::new()?);
         poll.add(termination.as_fd(), Source::Termination);
         if let Some(pipe) = &starter {
             poll.add(pipe.as_fd(), Source::Starter);
         }
         let clients = Clients::new(listener, Description::default_in(&options.dump_dir), &poll);
         let (stay, wait_for_first, children) = (options.stay, starter.is_none(), Children::new());
-        Ok(Self { poll, termination, starter, stay, wait_for_first, stopping: false, clients, children })
+        Ok(Self { poll, termination, starter, stay, wait_for_first, terminations: 0, clients, children })
     }
 
     fn run(&mut self) -> std::io::Result<()> {
@@ -69,9 +70,12 @@ impl Monitor {
     /// Whether no host is left. Then the listener is released, unless a process connects meanwhile.
     fn finished(&mut self) -> bool {
         let wait_for_first = self.wait_for_first && !self.clients.had_any;
-        let expecting = self.stay || wait_for_first || self.starter.is_some() || self.clients.has_hosts();
-        let done = self.children.queue.is_idle() && (self.stopping || !expecting);
-        done && self.clients.release(&self.poll, !self.stopping)
+        let expecting = match self.terminations {
+            0 => self.stay || wait_for_first || self.starter.is_some() || self.clients.has_hosts(),
+            1 => self.clients.has_hosts(),
+            _ => false,
+        };
+        !expecting && self.children.queue.is_idle() && self.clients.release(&self.poll, self.terminations == 0)
     }
 
     fn dispatch(&mut self, source: Source) {
@@ -85,12 +89,22 @@ impl Monitor {
                     self.answer(unanswered);
                 }
             }
-            Source::Termination => {
-                let _ = rustix::io::read(&self.termination, &mut [0_u8; 128]);
-                log::info!("SIGTERM: ending once the dumps in progress are written");
-                self.stopping = true;
-            }
+            Source::Termination => self.terminate(),
             Source::Starter => self.starter = None,
+        }
+    }
+
+    /// SIGTERM came. Service managers send it to a service's processes all at once, and hosts that end in order may still crash:
+    /// the monitor outlives them.
+    fn terminate(&mut self) {
+        self.terminations += self.termination.take();
+        if self.terminations == 1 {
+            log::info!(
+                "SIGTERM: serving the hosts that are there, and no others; a second one ends this monitor sooner"
+            );
+            self.clients.release(&self.poll, false);
+        } else {
+            log::info!("SIGTERM again: ending once the dumps in progress are written");
         }
     }
 
@@ -141,7 +155,9 @@ impl Monitor {
 
     /// The descriptors that children close: connections that a child kept open would not end with the monitor.
     fn descriptors(&self) -> Vec<RawFd> {
-        let few = [&self.termination].into_iter().chain(&self.starter).map(AsRawFd::as_raw_fd);
-        few.chain([self.poll.descriptor()]).chain(self.clients.descriptors()).collect()
+        let few = self.starter.iter().map(AsRawFd::as_raw_fd);
+        few.chain([self.termination.as_fd().as_raw_fd(), self.poll.descriptor()])
+            .chain(self.clients.descriptors())
+            .collect()
     }
 }
