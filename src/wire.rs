@@ -64,11 +64,30 @@ pub(crate) const fn header(kind: u32, payload_len: usize) -> [u8; HEADER_LEN] {
     [kind[0], kind[1], kind[2], kind[3], size[0], size[1], size[2], size[3]]
 }
 
+/// What comes after a crash's report, and so which threads of the host may run before it ends. As the number in the prefix of
+/// [`USER_CRASH`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterReport {
+    /// Not known, or a handler of a language runtime, which may need its other threads.
+    Anything = 0,
+    /// The kernel's default action: no thread but the crashing one runs again.
+    DefaultAction = 1,
+    /// A handler of the program's own, in the crashing thread.
+    Handler = 2,
+}
+
+impl AfterReport {
+    pub(crate) fn from_number(number: u32) -> Self {
+        let all = [Self::DefaultAction, Self::Handler];
+        all.into_iter().find(|after| *after as u32 == number).unwrap_or(Self::Anything)
+    }
+}
+
 /// The header and prefix of [`USER_CRASH`] with a crash context of this length. May be called by a signal handler.
-pub(crate) fn crash_header(ends_by_default: bool, context_len: usize) -> [u8; HEADER_LEN + CRASH_PREFIX] {
+pub(crate) fn crash_header(after: AfterReport, context_len: usize) -> [u8; HEADER_LEN + CRASH_PREFIX] {
     let mut bytes = [0; HEADER_LEN + CRASH_PREFIX];
     bytes[..HEADER_LEN].copy_from_slice(&header(KIND_USER + USER_CRASH, CRASH_PREFIX + context_len));
-    bytes[HEADER_LEN..][..4].copy_from_slice(&u32::from(ends_by_default).to_ne_bytes());
+    bytes[HEADER_LEN..][..4].copy_from_slice(&(after as u32).to_ne_bytes());
     bytes
 }
 

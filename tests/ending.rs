@@ -5,6 +5,7 @@
 mod common;
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::sync::OnceLock;
 
 use common::{Host, Sandbox};
 
@@ -57,9 +58,15 @@ fn a_core_file_is_written_as_the_limits_say() {
     }
 }
 
+/// `tests/hosts/exit_beside_crash.c`.
+fn exiting() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| Host::build("exit_beside_crash.c", "exit_beside_crash", &[]))
+}
+
 #[test]
 fn an_exit_that_is_under_way_does_not_overtake_the_signal() {
-    let host = Host::build("exit_beside_crash.c", "exit_beside_crash", &[]);
+    let host = exiting();
     for (threads, rounds) in [("0", 20), ("50", 20), ("1000", 3)] {
         for _ in 0..rounds {
             let sandbox = Sandbox::new();
@@ -67,5 +74,29 @@ fn an_exit_that_is_under_way_does_not_overtake_the_signal() {
             assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{threads} threads: {ended:?}");
             sandbox.only_dump().check_basics(&host.path, ended.crashing_thread());
         }
+    }
+}
+
+#[test]
+fn an_exit_that_is_under_way_does_not_overtake_the_programs_own_handler() {
+    for threads in ["0", "50"] {
+        for _ in 0..5 {
+            let sandbox = Sandbox::new();
+            let ended = exiting().run(&sandbox, &[threads, "ends"]);
+            assert_eq!(ended.status.code(), Some(42), "{threads} threads: {ended:?}");
+            sandbox.only_dump().check_basics(&exiting().path, ended.crashing_thread());
+        }
+    }
+}
+
+#[test]
+fn a_handler_of_the_programs_own_that_needs_another_thread_waits_for_it_no_longer_than_half_a_second() {
+    for threads in ["0", "50"] {
+        let sandbox = Sandbox::new();
+        let ended = exiting().run(&sandbox, &[threads, "needs-main"]);
+        assert_eq!(ended.status.code(), Some(43), "{threads} threads: {ended:?}");
+        let waited = ended.took.as_millis();
+        assert!((500..5000).contains(&waited), "{ended:?}");
+        sandbox.only_dump().check_basics(&exiting().path, ended.crashing_thread());
     }
 }

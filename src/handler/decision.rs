@@ -4,6 +4,8 @@
 //! Pure functions, which a signal handler may call. signal(7), sigaction(2) and pid_namespaces(7) say what the kernel does
 //! with a signal.
 
+use crate::wire::AfterReport;
+
 /// Whether the library reports crashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -130,10 +132,14 @@ pub(super) fn course(disposition: Disposition, origin: Origin) -> Course {
     }
 }
 
-/// Whether only the kernel's default action follows a report, and no handler runs any more. `next` is the disposition that
-/// the signal is redelivered to; `kernel_calls_us` says that the kernel calls ours directly, with no other handler between.
-pub(super) fn ends_by_default(next: Disposition, origin: Origin, kernel_calls_us: bool) -> bool {
-    kernel_calls_us && course(next, origin) == Course::End
+/// What comes after a report. `next` is the disposition that the signal is redelivered to; `kernel_calls_us` says that the
+/// kernel calls ours directly, with no other handler between; `has_runtime` that a handler may be a language runtime's.
+pub(super) fn after_report(next: Disposition, origin: Origin, kernel_calls_us: bool, has_runtime: bool) -> AfterReport {
+    match course(next, origin) {
+        Course::End if kernel_calls_us => AfterReport::DefaultAction,
+        Course::CallHandler if kernel_calls_us && !has_runtime => AfterReport::Handler,
+        _ => AfterReport::Anything,
+    }
 }
 
 #[cfg(test)]
@@ -216,12 +222,21 @@ mod tests {
     }
 
     #[test]
-    fn only_the_kernel_comes_after_us_where_no_handler_is_left() {
+    fn all_threads_go_on_unless_what_comes_next_needs_none_of_them() {
         for origin in ORIGINS {
             for next in DISPOSITIONS {
-                assert!(!ends_by_default(next, origin, false), "a handler in front of ours runs on");
-                let ends = next == Disposition::Default || (next == Disposition::Ignored && origin == Origin::Raised);
-                assert_eq!(ends_by_default(next, origin, true), ends);
+                for has_runtime in [false, true] {
+                    let after = |kernel_calls_us| after_report(next, origin, kernel_calls_us, has_runtime);
+                    assert_eq!(after(false), AfterReport::Anything, "a handler in front of ours runs on");
+                    let raised = origin == Origin::Raised;
+                    let expected = match next {
+                        Disposition::Default => AfterReport::DefaultAction,
+                        Disposition::Ignored if raised => AfterReport::DefaultAction,
+                        Disposition::Handler if !has_runtime => AfterReport::Handler,
+                        Disposition::Ignored | Disposition::Handler => AfterReport::Anything,
+                    };
+                    assert_eq!(after(true), expected, "{next:?}, {origin:?}, {has_runtime}");
+                }
             }
         }
     }

@@ -126,11 +126,12 @@ fn crash(frozen: &Frozen, event: &Event, next: Action) {
 
 fn report_and_redeliver(frozen: &Frozen, event: &Event, next: Action) {
     let kernel_calls_us = signals::kernel_calls(event.signal, entry);
-    let ends_by_default = decision::ends_by_default(disposition_of(&next), event.origin(), kernel_calls_us);
+    let has_runtime = previous_first::has_runtime(frozen);
+    let after = decision::after_report(disposition_of(&next), event.origin(), kernel_calls_us, has_runtime);
     // SAFETY: the pointers are what the kernel gave us for this signal.
     let vetoed = |callback: &CrashCallback| unsafe { callback.vetoes(event.signal, event.info.cast(), event.context) };
     if !frozen.callback.as_ref().is_some_and(vetoed) {
-        report::report(frozen, event, ends_by_default);
+        report::report(frozen, event, after);
     }
     let given_back = give_back_dispositions(frozen, event.signal, &next);
     // First, because the next handler may leave ours by a jump (siglongjmp(3)).

@@ -5,13 +5,12 @@ use std::os::fd::{IntoRawFd, RawFd};
 use super::frozen::Frozen;
 use crate::sys::raw::{self, Deadline, Errno, SysResult};
 use crate::sys::spawn::Launch;
-use crate::wire;
+use crate::wire::{self, AfterReport};
 
 /// What the monitor is told of a crash.
 pub(super) struct Crash<'a> {
     pub context: &'a [u8],
-    /// Whether nothing but the kernel's default action comes after this report.
-    pub ends_by_default: bool,
+    pub after: AfterReport,
 }
 
 pub(super) struct Link {
@@ -51,11 +50,7 @@ impl Link {
     /// Sends a crash and waits for its ack.
     pub(super) fn request_dump(&self, frozen: &Frozen, crash: &Crash<'_>, deadline: Deadline) -> SysResult<()> {
         if frozen.welcomed {
-            raw::send(
-                self.fd,
-                [&wire::crash_header(crash.ends_by_default, crash.context.len()), crash.context],
-                deadline,
-            )?;
+            raw::send(self.fd, [&wire::crash_header(crash.after, crash.context.len()), crash.context], deadline)?;
         } else {
             raw::send(self.fd, [&wire::header(wire::KIND_CRASH, crash.context.len()), crash.context], deadline)?;
         }

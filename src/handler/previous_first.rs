@@ -29,6 +29,11 @@ pub(super) fn applies(frozen: &Frozen, event: &Event) -> PreviousFirst {
     if marked { PreviousFirst::PassedBack } else { PreviousFirst::Yes }
 }
 
+/// Whether the previous handlers may be a language runtime's.
+pub(super) fn has_runtime(frozen: &Frozen) -> bool {
+    frozen.strategy == Strategy::PreviousFirst || runtime_code::is_any()
+}
+
 /// Calls the previous handler. True where it has handled the fault: the thread continues at another place, or the fault was
 /// in the runtime's code and the handler has not passed it back to ours.
 pub(super) fn call(frozen: &Frozen, event: &Event) -> bool {

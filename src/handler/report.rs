@@ -5,11 +5,12 @@ use super::event::Event;
 use super::frozen::Frozen;
 use super::link::{Crash, Link};
 use crate::sys::raw::{self, Deadline, Errno, SysResult};
+use crate::wire::AfterReport;
 
 /// Asks for a dump and waits for it, at most until the deadline.
-pub(super) fn report(frozen: &Frozen, event: &Event, ends_by_default: bool) {
+pub(super) fn report(frozen: &Frozen, event: &Event, after: AfterReport) {
     let deadline = Deadline::after(frozen.deadline);
-    let crash = Crash { context: crash_context::describe(event), ends_by_default };
+    let crash = Crash { context: crash_context::describe(event), after };
     let _readable = Readable::by(frozen.monitor_pid);
     // Without a dump the process ends all the same; the monitor's record of its end is all that can be had.
     let _ = request_dump(frozen, &crash, deadline);

@@ -63,6 +63,11 @@ fn put(ranges: &[Range], begin: usize, end: usize) -> bool {
     false
 }
 
+/// Whether a range was added. May be called by a signal handler.
+pub(super) fn is_any() -> bool {
+    ranges().first().is_some_and(|range| range.end.load(Ordering::SeqCst) != 0)
+}
+
 /// Whether an instruction at `address` belongs to a runtime. May be called by a signal handler.
 pub(super) fn contains(address: usize) -> bool {
     ranges().iter().any(|range| {

@@ -12,6 +12,7 @@ use minidump_writer::crash_context::CrashContext;
 use super::callbacks::Report;
 use super::hosts::Description;
 use super::record::HostInfo;
+use crate::wire::AfterReport;
 
 /// Writers at a time. Jobs that are no crashes begin only while fewer than the second number are writing.
 const WRITERS_MAX: usize = 8;
@@ -54,8 +55,7 @@ pub(super) enum Work {
 /// What a host has reported.
 pub(super) struct Crash {
     pub context: CrashContext,
-    /// Only the kernel's default action follows the report.
-    pub ends_by_default: bool,
+    pub after: AfterReport,
 }
 
 /// Why there is a dump.
@@ -280,7 +280,7 @@ mod tests {
         (0..20).for_each(|n| queue.push(request(n, 7)));
         assert_eq!(start(&mut queue, 0), OTHER_WRITERS_MAX as u64);
         let context = CrashContext::from_bytes(&vec![0; size_of::<CrashContext>()]).unwrap();
-        let crash = Box::new(Crash { context, ends_by_default: true });
+        let crash = Box::new(Crash { context, after: AfterReport::DefaultAction });
         queue.push(job(99, 8, Work::Dump { tid: 99, cause: Cause::Crash(crash) }));
         assert_eq!(queue.next_job().map(|job| job.pid), Some(99));
         assert!(queue.owes_answer(7));

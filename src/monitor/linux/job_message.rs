@@ -13,7 +13,7 @@ use crate::monitor::queue::{Cause, Crash, Job, Work};
 use crate::monitor::record::HostInfo;
 use crate::monitor::retention::Limits;
 use crate::settings::DumpContents;
-use crate::wire::{Payload, Reader};
+use crate::wire::{AfterReport, Payload, Reader};
 
 /// All of a job but its cause.
 type Facts = (Parts, Settings, Option<Info>, i32);
@@ -22,10 +22,11 @@ type Settings = (PathBuf, String, (u32, u64), (bool, bool), Duration);
 /// Of a [`HostInfo`].
 type Info = (Option<String>, Option<Vec<String>>, Option<SystemTime>);
 
-const CRASH: u32 = 0;
-const CRASH_ENDS_BY_DEFAULT: u32 = 1;
-const REQUEST: u32 = 2;
-const HANG: u32 = 3;
+/// Kinds of causes; for a crash what comes after it is added.
+const CRASH: u32 = 16;
+const CRASH_MAX: u32 = CRASH + 15;
+const REQUEST: u32 = 1;
+const HANG: u32 = 2;
 
 /// The message, and the descriptors that go with it: the connection that waits, if there is one, comes first. None for a job
 /// that is no dump, or whose paths are not UTF-8.
@@ -35,8 +36,7 @@ pub(super) fn encode<'a>(
 ) -> Option<(Vec<u8>, Vec<BorrowedFd<'a>>)> {
     let Work::Dump { tid, cause } = &job.work else { return None };
     let (kind, cause) = match cause {
-        Cause::Crash(crash) if crash.ends_by_default => (CRASH_ENDS_BY_DEFAULT, crash.context.as_bytes().to_vec()),
-        Cause::Crash(crash) => (CRASH, crash.context.as_bytes().to_vec()),
+        Cause::Crash(crash) => (CRASH + crash.after as u32, crash.context.as_bytes().to_vec()),
         Cause::Request(reason) => (REQUEST, reason.clone().into_bytes()),
         Cause::Hang(silence) => (HANG, (silence.as_millis() as u64).to_ne_bytes().to_vec()),
     };
@@ -59,9 +59,9 @@ pub(super) fn decode(message: &[u8], descriptors: Vec<OwnedFd>) -> Option<(Job<P
     let (parts, settings, info, tid): Facts = serde_json::from_slice(message.string()?).ok()?;
     let cause = message.string()?;
     let cause = match kind {
-        CRASH | CRASH_ENDS_BY_DEFAULT => {
-            let (context, ends_by_default) = (CrashContext::from_bytes(cause)?, kind == CRASH_ENDS_BY_DEFAULT);
-            Cause::Crash(Box::new(Crash { context, ends_by_default }))
+        CRASH..=CRASH_MAX => {
+            let (context, after) = (CrashContext::from_bytes(cause)?, AfterReport::from_number(kind - CRASH));
+            Cause::Crash(Box::new(Crash { context, after }))
         }
         REQUEST => Cause::Request(String::from_utf8(cause.to_vec()).ok()?),
         HANG => Cause::Hang(Duration::from_millis(u64::from_ne_bytes(cause.try_into().ok()?))),
@@ -104,9 +104,11 @@ mod tests {
     #[test]
     fn a_job_survives_its_way() {
         let context = CrashContext::from_bytes(&vec![7; size_of::<CrashContext>()]).unwrap();
-        let crash = |ends_by_default| Cause::Crash(Box::new(Crash { context: context.clone(), ends_by_default }));
+        let crash = |after| Cause::Crash(Box::new(Crash { context: context.clone(), after }));
+        let [anything, default, handler] =
+            [AfterReport::Anything, AfterReport::DefaultAction, AfterReport::Handler].map(crash);
         let causes =
-            [crash(true), crash(false), Cause::Request("why".to_owned()), Cause::Hang(Duration::from_millis(1500))];
+            [anything, default, handler, Cause::Request("why".to_owned()), Cause::Hang(Duration::from_millis(1500))];
         let (socket, _other) = UnixStream::pair().unwrap();
         for cause in causes {
             let before = job(Work::Dump { tid: 42, cause });
@@ -124,7 +126,7 @@ mod tests {
             match (before, after) {
                 (Cause::Crash(before), Cause::Crash(after)) => {
                     assert_eq!(before.context.as_bytes(), after.context.as_bytes());
-                    assert_eq!(before.ends_by_default, after.ends_by_default);
+                    assert_eq!(before.after, after.after);
                 }
                 (Cause::Request(before), Cause::Request(after)) => assert_eq!(before, after),
                 (Cause::Hang(before), Cause::Hang(after)) => assert_eq!(before, after),

@@ -9,7 +9,7 @@ use crate::monitor::queue::Crash;
 use crate::monitor::retention::Limits;
 use crate::page::layout::REASON;
 use crate::settings;
-use crate::wire::{self, Hello, Malformed, Reader};
+use crate::wire::{self, AfterReport, Hello, Malformed, Reader};
 
 /// A message.
 pub(super) enum Message {
@@ -64,7 +64,7 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Mes
     let (kind, payload) = wire::split(received, length).map_err(BadMessage::Malformed)?;
     let malformed = BadMessage::Malformed(Malformed::Payload(kind));
     match kind {
-        wire::KIND_CRASH => crash(payload, false, peer).map_or(Err(malformed), |result| result),
+        wire::KIND_CRASH => crash(payload, AfterReport::Anything, peer).map_or(Err(malformed), |result| result),
         wire::KIND_PING => Ok(Message::Ping),
         wire::KIND_PONG => Ok(Message::Ignored),
         PID if payload.len() == size_of::<u32>() => Ok(Message::Ignored),
@@ -74,19 +74,19 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Mes
         HEARTBEAT if payload.is_empty() => Ok(Message::Heartbeat),
         OUR_CRASH => payload
             .split_at_checked(wire::CRASH_PREFIX)
-            .and_then(|(flags, context)| crash(context, flags[0] & 1 != 0, peer))
+            .and_then(|(prefix, context)| crash(context, AfterReport::from_number(Reader(prefix).number()?), peer))
             .map_or(Err(malformed), |result| result),
         PID | GOODBYE | HEARTBEAT => Err(malformed),
         kind => Err(BadMessage::UnknownKind(kind)),
     }
 }
 
-fn crash(payload: &[u8], ends_by_default: bool, peer: i32) -> Option<Result<Message, BadMessage>> {
+fn crash(payload: &[u8], after: AfterReport, peer: i32) -> Option<Result<Message, BadMessage>> {
     let context = CrashContext::from_bytes(payload)?;
     if context.pid != peer {
         return Some(Err(BadMessage::OtherPid { claimed: context.pid, peer }));
     }
-    Some(Ok(Message::Crash(Box::new(Crash { context, ends_by_default }))))
+    Some(Ok(Message::Crash(Box::new(Crash { context, after }))))
 }
 
 /// Reads a payload with nothing left over.

@@ -19,10 +19,15 @@ use crate::monitor::record::{self, DumpFacts, HostFacts, HostInfo, Reason};
 use crate::monitor::report_files::{self, NewFile};
 use crate::monitor::retention;
 use crate::page::read::Entries;
+use crate::wire::AfterReport;
 
 /// How long a finishing writer waits for the end of its crashed host. Syncing files would slow that end down, and the previous
 /// handlers may still write to attached files.
 pub(super) const HOST_END: Duration = Duration::from_secs(3);
+
+/// How long a handler of the program's own, which comes after ours, runs without the other threads. It may need one of them: a
+/// lock that it holds, for instance.
+const HANDLER_ALONE: Duration = Duration::from_millis(500);
 
 /// A file that has its name.
 type NamedFile = (File, PathBuf);
@@ -119,8 +124,11 @@ fn dump_and_record(
     let dump = match dumped {
         Ok(WrittenDump { finished, file, path: dump, .. }) => {
             let written = Written { dump: Some(dump.clone()), record: path(&record), failure: None };
-            let dies = matches!(cause, Cause::Crash(crash) if crash.ends_by_default) && !host_end.is_zero();
-            resume(finished, dies.then_some(host_end), || visible(&written));
+            let held = match cause {
+                Cause::Crash(crash) => held_for(crash.after, host_end),
+                Cause::Request(_) | Cause::Hang(_) => Duration::ZERO,
+            };
+            resume(finished, held, || visible(&written));
             Some((file, dump))
         }
         Err(reason) => {
@@ -146,21 +154,27 @@ fn dump_and_record(
     [dump, record]
 }
 
-/// Resumes the host and calls `tell`, which answers it. Where only the kernel's default action follows, `within` is how long
-/// the process may take to end: the crashing thread alone is resumed, so that no other thread can end the process in another
-/// way, by exit(3) for instance, before the signal does.
-fn resume(mut finished: FinishedDump, within: Option<Duration>, tell: impl FnOnce()) {
-    match within {
-        Some(limit) => {
-            finished.resume_crashing_thread_only(limit);
-            tell();
-            finished.wait_for_death();
-        }
-        None => {
-            // First, because the answer lets a host go on that would still be stopped.
-            drop(finished);
-            tell();
-        }
+/// How long all threads but the crashing one stay stopped after its report, if the process does not end before.
+fn held_for(after: AfterReport, host_end: Duration) -> Duration {
+    match after {
+        AfterReport::Anything => Duration::ZERO,
+        AfterReport::DefaultAction => host_end,
+        AfterReport::Handler => HANDLER_ALONE.min(host_end),
+    }
+}
+
+/// Resumes the host and calls `tell`, which answers it. For the time `held`, or until the process ends, it is the crashing thread
+/// alone that is resumed, so that no other thread can end the process in another way, by exit(3) for instance, before the signal
+/// does, or the handler that comes next.
+fn resume(mut finished: FinishedDump, held: Duration, tell: impl FnOnce()) {
+    if held.is_zero() {
+        // First, because the answer lets a host go on that would still be stopped.
+        drop(finished);
+        tell();
+    } else {
+        finished.resume_crashing_thread_only(held);
+        tell();
+        finished.wait_for_death();
     }
 }
 
