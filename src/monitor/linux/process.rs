@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::host_page::HostPage;
-use super::process_info::{self, ProcessInfo, Stat};
+use super::process_info::{self, ProcessInfo, Stat, Status};
 use crate::monitor::record::HostInfo;
 use crate::page::read::Entries;
+use crate::sys::identity::Identity;
 use crate::sys::process;
 
 /// One process, with what tells it from a later one of the same id.
@@ -25,6 +26,15 @@ pub(super) struct Process {
 
 /// See [`Process::to_parts`].
 pub(super) type Parts = (i32, Option<u64>, Option<u64>, u64, [bool; 2]);
+
+/// With whose rights the files are opened that a process has named. It may have changed its user since it has connected.
+pub(super) enum Rights {
+    /// It has the monitor's user.
+    Monitors,
+    Of(Identity),
+    /// The process is gone.
+    Unknown,
+}
 
 impl Process {
     /// The process that has connected `socket`, whose id the socket's peer credentials say is `pid`.
@@ -86,6 +96,16 @@ impl Process {
         }
         let started = info.started();
         HostInfo { executable: info.executable, command_line: info.command_line, started }
+    }
+
+    /// With whose rights its files are opened.
+    pub(super) fn rights(&self) -> Rights {
+        let identity = Status::of(self.pid).and_then(|status| status.identity());
+        match identity.filter(|_| !self.id_is_reused()) {
+            Some(identity) if identity.uid == rustix::process::geteuid().as_raw() => Rights::Monitors,
+            Some(identity) => Rights::Of(identity),
+            None => Rights::Unknown,
+        }
     }
 
     /// What the process has put into its page.

@@ -107,7 +107,7 @@ fn dump_and_record(
     };
     let host = HostFacts { happened, ..host_facts(job, &entries, info) };
     let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
-    let mut attachments = Attachments::copy(&entries.attachments, directory, &stem);
+    let mut attachments = Attachments::copy(&entries.attachments, job.process.rights(), directory, &stem);
     let facts = dumped.as_ref().map(|dumped| &dumped.facts).map_err(String::as_str);
     let description = record_of_dump(&host, tid, cause, facts);
     let first = record::with_attachments(description.clone(), attachments.names(), attachments.failures());
