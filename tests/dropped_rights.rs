@@ -10,6 +10,9 @@ use std::sync::OnceLock;
 use common::{Host, Monitor, Sandbox, process};
 use serde_json::{Value, json};
 
+/// The user that `tests/hosts/dropped.c` becomes.
+const COMMONER: u32 = 54321;
+
 fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| Host::build("dropped.c", "dropped", &["-DCM_TEST_PROTOCOL=3"]))
@@ -104,6 +107,28 @@ fn files_are_opened_with_the_rights_that_the_process_has_left() {
             sandbox.files().iter().for_each(|file| std::fs::remove_file(file).unwrap());
         }
     }
+}
+
+/// The dump directory of a service often lies in a directory of the service's user.
+#[test]
+fn a_process_that_has_changed_its_user_cannot_put_another_directory_in_place_of_its_own() {
+    if !may("user") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let directory = sandbox.path().join("roots");
+    std::fs::create_dir(&directory).unwrap();
+    std::os::unix::fs::chown(sandbox.path(), Some(COMMONER), None).unwrap();
+    let monitor = Monitor::start(&sandbox);
+    let ended = host().run(&sandbox, &["swaps", "user", directory.to_str().unwrap()]);
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0, "{}", monitor.log());
+    std::fs::remove_file(sandbox.dumps()).unwrap();
+    std::fs::rename(sandbox.path().join("dumps.moved"), sandbox.dumps()).unwrap();
+    let dump = sandbox.dump_of(ended.pid);
+    assert_eq!(sandbox.only_record()["failed"], json!([]));
+    let told = format!("wrote {}", dump.path.display());
+    assert!(monitor.log().contains(&told), "{}", monitor.log());
 }
 
 #[test]

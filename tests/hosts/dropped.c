@@ -62,6 +62,15 @@ static void crash_with_file(const char *kind, const char *file) {
     crash_segv();
 }
 
+/* Where its user may rename the dump directory, another one takes its place. */
+static void crash_after_swap(const char *kind, const char *directory) {
+    char moved[4096];
+    snprintf(moved, sizeof moved, "%s.moved", dump_dir);
+    give_up(kind);
+    require(!rename(dump_dir, moved) && !symlink(directory, dump_dir), "swap the directories");
+    crash_with_file("nothing", "/proc/self/exe");
+}
+
 /* What code that has taken over the process can do with its connections, one of which has said nothing yet: say hello, with
  * another directory. */
 static void redirect(const char *kind, const char *directory) {
@@ -107,6 +116,8 @@ int main(int argc, char **argv) {
     }
     if (!strcmp(who, "attaches"))
         crash_with_file(kind, argv[5]);
+    if (!strcmp(who, "swaps"))
+        crash_after_swap(kind, argv[5]);
     if (!strcmp(who, "redirects"))
         redirect(kind, argv[5]);
 

@@ -3,7 +3,11 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::host_page::HostPage;
 use super::listener::{self, Accepted, Listener};
@@ -42,6 +46,7 @@ pub(super) struct Clients {
     hosts: Hosts<Process>,
     /// For hosts that have sent no hello.
     default: Description,
+    default_directory: Option<Rc<OwnedFd>>,
     /// Whether any process has connected yet.
     pub had_any: bool,
     events: VecDeque<Event>,
@@ -51,7 +56,9 @@ impl Clients {
     pub(super) fn new(listener: Listener, default: Description, poll: &Poll) -> Self {
         poll.add(listener.socket.as_fd(), Source::Listener);
         let (sessions, hosts) = (Sessions::new(queue::DESCRIPTORS_MAX), Hosts::new());
-        Self { listener: Some(listener), sessions, hosts, default, had_any: false, events: VecDeque::new() }
+        let default_directory = open_directory(&default.dump_dir);
+        let (had_any, events) = (false, VecDeque::new());
+        Self { listener: Some(listener), sessions, hosts, default, default_directory, had_any, events }
     }
 
     pub(super) fn next_event(&mut self) -> Option<Event> {
@@ -172,7 +179,9 @@ impl Clients {
                 self.end_session(poll, id);
             }
             Message::Hello { description, page } => {
-                if !self.sessions.set_hello(id, Bequest { description: description.clone(), page }) {
+                let directory = open_directory(&description.dump_dir);
+                let bequest = Bequest { description: description.clone(), page, directory: directory.clone() };
+                if !self.sessions.set_hello(id, bequest) {
                     // By now other code than the one that installed may run in the process, with lesser rights.
                     log::warn!("process {pid}: another hello on one connection, which is closed");
                     return self.end_session(poll, id);
@@ -184,6 +193,7 @@ impl Clients {
                 if let Some(host) = self.hosts.get_mut(pid) {
                     host.description = Some(description);
                     host.process.page = HostPage::new(page, descriptor);
+                    host.process.named_directory = directory;
                     // Before the answer, after which the host may end at any time.
                     host.info.get_or_insert_with(|| host.process.info(pid));
                     // It may have said goodbye before, and installed once more.
@@ -240,6 +250,7 @@ impl Clients {
         }
         let mut process = Process::of_peer(socket.as_fd(), child);
         process.page = HostPage::new(bequest.page, None);
+        process.named_directory = bequest.directory;
         let own = self.admit(poll, socket, process, Some(link));
         if let Some(host) = self.hosts.get_mut(child).filter(|_| own.is_some()) {
             // It has another description where it has installed itself meanwhile.
@@ -284,8 +295,11 @@ impl Clients {
     /// Has something written to the host's dump directory.
     fn request(&mut self, pid: i32, session: Option<u64>, work: Work) {
         let Some(host) = self.hosts.get(pid) else { return };
-        let description = host.description.clone().unwrap_or_else(|| self.default.clone());
-        let (process, info) = (host.process.clone(), host.info.clone());
+        let (mut process, info) = (host.process.clone(), host.info.clone());
+        let description = host.description.clone().unwrap_or_else(|| {
+            process.named_directory.clone_from(&self.default_directory);
+            self.default.clone()
+        });
         let requested = Instant::now();
         self.events.push_back(Event::Job(Box::new(Job { pid, process, description, info, requested, session, work })));
     }
@@ -351,4 +365,9 @@ impl Clients {
         let hosts = self.hosts.iter().flat_map(|host| host.process.to_parts().1).map(|fd| fd.as_raw_fd());
         listener.chain(self.sessions.descriptors()).chain(hosts)
     }
+}
+
+/// A directory, whatever comes to lie at its path later. None where there is none; it is made for the first file.
+fn open_directory(path: &Path) -> Option<Rc<OwnedFd>> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok().map(Rc::new)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
 
 use rustix::net::SendFlags;
 
@@ -40,6 +41,8 @@ pub(super) struct Bequest {
     pub description: Description,
     /// Where the page is: at the same address in the child.
     pub page: u64,
+    /// The dump directory as it was at the hello.
+    pub directory: Option<Rc<OwnedFd>>,
 }
 
 /// All connections.
@@ -68,8 +71,8 @@ impl Sessions {
     pub(super) fn new(for_children: usize) -> Self {
         let fit = |limit: u64| {
             let limit = limit as usize;
-            // A connection has a socket and, where it is its host's first, a pidfd and the page's descriptor.
-            (limit - (DESCRIPTORS_OWN + for_children).min(limit / 2)) / 3
+            // A connection has a socket and, where it is its host's first, a pidfd, the page and the dump directory.
+            (limit - (DESCRIPTORS_OWN + for_children).min(limit / 2)) / 4
         };
         let max = descriptors::raise_limit().map_or(SESSIONS_MAX, fit).clamp(SESSIONS_MIN, SESSIONS_MAX);
         Self { sessions: BTreeMap::new(), last_id: 0, max, buffer: vec![0; wire::MESSAGE_MAX] }
