@@ -19,7 +19,8 @@
  * Cancel     No function is a cancellation point (pthreads(7)): pthread_cancel(3) takes effect after the call, where the
  *            thread reaches a cancellation point of its own. Callbacks run with cancellation disabled. A thread whose
  *            cancellation type is asynchronous calls none of these functions.
- * Fork       A child made by fork(2) is covered like its parent, under its own pid; it need not install again.
+ * Fork       A child made by fork(2) is covered like its parent, under its own pid; it need not install again, unless a
+ *            record of its sudden end is wanted too.
  * Exceptions No function throws a C++ exception. No callback may let one out.
  * Systems    What is said here holds on Linux. On Windows and macOS some functions and settings are refused with
  *            CM_ERR_UNSUPPORTED: docs/platforms.md says which, and what else differs. Paths are UTF-8 on Windows.
@@ -673,7 +674,8 @@ CM_API cm_status cm_dump_now_n(const char *reason, size_t reason_length, const c
  * Attaches a file, such as the program's log, to every later dump: the monitor copies it beside the dump, as
  * <dump's name>.<file's name>, at most its first 64 MiB. The copy has what the file holds when the dump is written;
  * after a crash also what the previous handlers write to it until the process has ended, for up to 3 seconds. Large files
- * are copied to the end after the process has continued. An empty file is left out.
+ * are copied to the end after the process has continued. An empty file is left out. Where the process has changed its user by
+ * then (setuid(2)), the file is opened with the rights of the new one.
  *
  * path: a path in the file system's own bytes; copied, and made absolute at once. The file need not exist yet. There
  * can be 16 files; the same one twice counts once. An open file without a name on disk, such as one of

@@ -15,7 +15,7 @@ use crate::settings::{self, DumpContents};
 use crate::sys::files;
 
 /// Version of the messages below; a monitor refuses a host of another one.
-pub(crate) const PROTOCOL_VERSION: u32 = 2;
+pub(crate) const PROTOCOL_VERSION: u32 = 3;
 
 /// A whole message, header included, is at most this long; a longer one ends its sender's session.
 pub(crate) const MESSAGE_MAX: usize = 64 * 1024;
@@ -52,8 +52,11 @@ pub(crate) const USER_DUMPED: u32 = 5;
 pub(crate) const USER_HEARTBEAT: u32 = 6;
 /// User message 7: a crash, as [`CRASH_PREFIX`] bytes and those of a `CrashContext`. Answered with [`KIND_CRASH_ACK`].
 pub(crate) const USER_CRASH: u32 = 7;
+/// User message 8, over the connection that a forked child has inherited: a crash of the child, laid out as [`USER_CRASH`]. It
+/// carries one end of a socket pair (socketpair(2)) that the child has made, on which [`KIND_CRASH_ACK`] is sent.
+pub(crate) const USER_CHILD_CRASH: u32 = 8;
 
-/// Length of what stands before the crash context in [`USER_CRASH`]: a native `u32`, 1 where only the kernel's default action
+/// Length of what stands before the crash context in the two messages above: a native `u32`, 1 where only the kernel's default action
 /// follows the report and else 0, and four bytes of zero.
 pub(crate) const CRASH_PREFIX: usize = 8;
 
@@ -83,10 +86,11 @@ impl AfterReport {
     }
 }
 
-/// The header and prefix of [`USER_CRASH`] with a crash context of this length. May be called by a signal handler.
-pub(crate) fn crash_header(after: AfterReport, context_len: usize) -> [u8; HEADER_LEN + CRASH_PREFIX] {
+/// The header and prefix of user message `number`, [`USER_CRASH`] or [`USER_CHILD_CRASH`], with a crash context of this length.
+/// May be called by a signal handler.
+pub(crate) fn crash_header(number: u32, after: AfterReport, context_len: usize) -> [u8; HEADER_LEN + CRASH_PREFIX] {
     let mut bytes = [0; HEADER_LEN + CRASH_PREFIX];
-    bytes[..HEADER_LEN].copy_from_slice(&header(KIND_USER + USER_CRASH, CRASH_PREFIX + context_len));
+    bytes[..HEADER_LEN].copy_from_slice(&header(KIND_USER + number, CRASH_PREFIX + context_len));
     bytes[HEADER_LEN..][..4].copy_from_slice(&(after as u32).to_ne_bytes());
     bytes
 }
@@ -257,6 +261,8 @@ pub(crate) enum Verdict {
     Served,
     /// The host speaks a version the monitor does not.
     WrongVersion,
+    /// The host is in a process name space that the monitor cannot see into.
+    Unseen,
 }
 
 /// The whole message [`USER_WELCOME`].
@@ -272,8 +278,9 @@ pub(crate) fn welcome(verdict: Verdict) -> [u8; HEADER_LEN + 8] {
 pub(crate) fn parse_welcome(payload: &[u8]) -> Option<(u32, Verdict)> {
     let mut rest = Reader(payload);
     let version = rest.number()?;
-    let served = rest.number()? == Verdict::Served as u32;
-    Some((version, if served { Verdict::Served } else { Verdict::WrongVersion }))
+    let verdict = rest.number()?;
+    let known = [Verdict::Served, Verdict::Unseen].into_iter().find(|known| *known as u32 == verdict);
+    Some((version, known.unwrap_or(Verdict::WrongVersion)))
 }
 
 /// The longest message on the ready pipe.

@@ -24,7 +24,7 @@ fn peer(sandbox: &Sandbox, deadline: u32, files: &[PathBuf]) -> Peer {
     let mut hello = hello(page.address(), sandbox.dumps().as_os_str().as_encoded_bytes(), b"app");
     hello[12..16].copy_from_slice(&deadline.to_ne_bytes());
     peer.send(&frame(peer::HELLO, &hello)).unwrap();
-    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[2, 0]))));
+    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[3, 0]))));
     peer
 }
 

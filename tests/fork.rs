@@ -181,6 +181,20 @@ fn a_vforked_child_that_crashes_shares_the_memory_and_not_the_fate_of_its_parent
 }
 
 #[test]
+fn a_child_that_shares_descriptors_leaves_its_parent_the_connection() {
+    let sandbox = Sandbox::new();
+    let mut running = host().start(&sandbox, &["clone-crash", "segv"]);
+    running.wait_for("ready");
+    process::signal(running.pid(), Signal::KILL);
+    let ended = running.end();
+    let [(child, "signal 11")] = children(&ended)[..] else { panic!("{ended:?}") };
+    sandbox.wait_for_monitors_end();
+    check_dump(&sandbox, child, child, libc::SIGSEGV);
+    let both = BTreeSet::from([(ended.pid, "death".to_owned()), (child, "crash".to_owned())]);
+    assert_eq!(records(&sandbox), both, "the parent is watched still");
+}
+
+#[test]
 fn a_vforked_child_that_becomes_another_program_is_none_of_our_business() {
     let (ended, sandbox) = run(&["vfork-exec"]);
     assert_eq!(children(&ended)[0].1, "exit 0");

@@ -4,12 +4,16 @@
 
 mod common;
 
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use common::peer::{self, Peer, frame, hello, numbers, string};
 use common::{Host, Monitor, Sandbox};
+use rustix::net::{AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SocketFlags, SocketType};
 
 #[test]
 fn a_process_of_another_user_is_refused() {
@@ -87,7 +91,10 @@ fn bad_messages() -> Vec<(Vec<u8>, &'static str)> {
         (frame(peer::HEARTBEAT, &[0; 4]), "kind 10 is malformed"),
         (frame(peer::OUR_CRASH, context), "kind 11 is malformed"),
         (frame(peer::OUR_CRASH, &[&[0; 8], others.as_bytes()].concat()), "reports a crash of process 1"),
-        (frame(12, &[]), "unknown kind 12"),
+        (frame(peer::CHILD_CRASH, context), "kind 12 is malformed"),
+        (frame(peer::CHILD_CRASH, &[&[0; 8], others.as_bytes()].concat()), "reports a crash of process 1"),
+        (frame(peer::CHILD_CRASH, &[&[0; 8], context].concat()), "a crash of a child without a socket"),
+        (frame(13, &[]), "unknown kind 13"),
     ]
 }
 
@@ -98,7 +105,7 @@ fn a_bad_message_costs_its_sender_the_connection_and_one_line() {
     // What the bad ones are made of is good.
     let host = Peer::connect(&sandbox.socket());
     host.send(&frame(peer::HELLO, &hello(0, b"/d", b"app"))).unwrap();
-    assert_eq!(host.receive(), Some(frame(peer::WELCOME, &numbers(&[2, 0]))));
+    assert_eq!(host.receive(), Some(frame(peer::WELCOME, &numbers(&[3, 0]))));
     for (number, (message, word)) in bad_messages().into_iter().enumerate() {
         let peer = Peer::connect(&sandbox.socket());
         assert!(peer.is_served());
@@ -179,6 +186,80 @@ fn a_peer_learns_nothing_of_another_process_by_blaming_its_thread() {
         let dump = std::fs::read(&path).unwrap();
         assert!(!dump.windows(others.len()).any(|bytes| bytes == others.as_bytes()), "{}", path.display());
     }
+}
+
+/// Otherwise one process could have another one dumped, whose socket it has.
+#[test]
+fn a_childs_crash_needs_a_socket_that_the_child_has_made() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let (ours, of_ours) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .expect("a pair of sockets");
+    let (pipe, _reader) = rustix::pipe::pipe().expect("a pipe");
+    // Its other end was made by the monitor.
+    let monitors = Peer::connect(&sandbox.socket());
+    let context = peer::crash_context(std::process::id(), 0);
+    let message = frame(peer::CHILD_CRASH, &[&[0; 8], context.as_bytes()].concat());
+    let report = |over: &Peer, socket: BorrowedFd<'_>| {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [socket];
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        over.send_with(&message, &mut control).expect("send");
+    };
+    let connect = |says_hello: bool| {
+        let peer = Peer::connect(&sandbox.socket());
+        if says_hello {
+            peer.send(&frame(peer::HELLO, &hello(0, sandbox.dumps().as_os_str().as_bytes(), b"app"))).unwrap();
+            assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[3, 0]))));
+        }
+        peer
+    };
+    for (says_hello, socket) in [(true, pipe.as_fd()), (true, monitors.as_fd()), (false, of_ours.as_fd())] {
+        let peer = connect(says_hello);
+        report(&peer, socket);
+        assert_eq!(peer.receive(), None, "the connection is closed");
+        assert_eq!(sandbox.record_files(), Vec::<std::path::PathBuf>::new());
+    }
+    assert_eq!(monitor.complaints().len(), 3, "{:?}", monitor.complaints());
+    let peer = connect(true);
+    report(&peer, of_ours.as_fd());
+    drop(of_ours);
+    let mut answer = [0; 64];
+    let (_, length) = rustix::net::recv(&ours, &mut answer[..], RecvFlags::empty()).expect("an answer");
+    assert_eq!(answer[..length], frame(peer::CRASH_ACK, &[]));
+    assert!(peer.is_served(), "the parent's own connection");
+    assert!(sandbox.dump_of(std::process::id()).modules()[0].name.contains("hostile_peers"));
+}
+
+#[test]
+fn a_connection_serves_the_process_that_has_made_it_alone() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let peer = Peer::connect(&sandbox.socket());
+    assert!(peer.is_served());
+    // A goodbye of another process, which has inherited the connection.
+    let goodbye = "printf '\\007\\000\\000\\000\\000\\000\\000\\000' >&0";
+    let inherited = peer.as_fd().try_clone_to_owned().expect("a further descriptor");
+    assert!(Command::new("sh").args(["-c", goodbye]).stdin(inherited).status().unwrap().success());
+    assert_eq!(peer.receive(), None);
+    let complaints = monitor.complaints();
+    assert!(complaints.len() == 1 && complaints[0].contains("over its connection"), "{complaints:?}");
+}
+
+#[test]
+fn a_connection_has_one_hello() {
+    let sandbox = Sandbox::new();
+    let monitor = Monitor::start(&sandbox);
+    let peer = Peer::connect(&sandbox.socket());
+    let hello = frame(peer::HELLO, &hello(0, b"/d", b"app"));
+    peer.send(&hello).unwrap();
+    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[3, 0]))));
+    peer.send(&hello).unwrap();
+    assert_eq!(peer.receive(), None);
+    let complaints = monitor.complaints();
+    assert!(complaints.len() == 1 && complaints[0].contains("another hello"), "{complaints:?}");
 }
 
 #[test]

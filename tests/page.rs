@@ -5,7 +5,7 @@ mod common;
 use std::sync::OnceLock;
 
 use common::{Dump, Ended, Host, Running, Sandbox, process};
-use minidump::MinidumpCrashpadInfo;
+use minidump::{MinidumpCrashpadInfo, MinidumpMemoryList};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -37,6 +37,14 @@ fn record_of(dump: &Dump) -> Value {
 fn log(record: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     record["log"].as_array().expect("a log").iter().map(|line| (text(&line["level"]), text(&line["text"]))).collect()
+}
+
+/// Whether the dump has the file and the memory that every host of this kind adds.
+fn has_file_and_memory(dump: &Dump) -> bool {
+    let memory: MinidumpMemoryList<'_> = dump.dump.get_stream().expect("memory");
+    let file = record_of(dump)["attachments"][0].as_str().map(|name| std::fs::read(dump.path.with_file_name(name)));
+    memory.iter().any(|range| range.bytes == b"gold, silver and copper\0")
+        && file.is_some_and(|copy| copy.is_ok_and(|copy| copy == b"attached"))
 }
 
 #[test]
@@ -155,6 +163,7 @@ fn neither_of_parent_and_child_changes_the_others() {
             json!({ "early": "bird", "who": "parent afterwards", "parent": "yes" }),
             "{kind}"
         );
+        assert!(has_file_and_memory(&sandbox.dump_of(child)), "{kind}: {childs}");
         assert_eq!(texts(&childs), ["first", "second\0line", "child's"], "{kind}");
         assert_eq!(texts(&parents), ["first", "second\0line", "parent's"], "{kind}");
     }
@@ -172,4 +181,36 @@ fn a_daemon_that_has_closed_everything_keeps_all_of_it() {
     let record = record_of(&dump);
     assert_eq!(record["annotations"], json!({ "early": "bird", "who": "daemon" }));
     assert_eq!(log(&record).len(), 3, "{record}");
+    assert!(has_file_and_memory(&dump), "{record}");
+}
+
+#[test]
+fn a_killed_daemon_that_has_installed_again_leaves_all_of_it_in_its_record() {
+    let sandbox = Sandbox::new();
+    let ended = Running::start(&mut host().command(&sandbox, &["installing-daemon"])).end();
+    let daemon: u32 = ended.said("daemon ").parse().unwrap();
+    sandbox.wait_for_monitors_end();
+    let records = sandbox.records();
+    let record = records.iter().find(|record| record["pid"] == daemon).unwrap_or_else(|| panic!("{records:?}"));
+    assert_eq!(record["kind"], "death");
+    assert_eq!(record["annotations"], json!({ "early": "bird", "who": "daemon", "daemon": "yes" }));
+    assert_eq!(log(record).len(), 2, "{record}");
+}
+
+#[test]
+fn a_program_that_has_executed_itself_again_is_a_new_one() {
+    let sandbox = Sandbox::new();
+    let ended = crash(&sandbox, "executed-again");
+    let dump = sandbox.dump_of(ended.pid);
+    assert!(has_file_and_memory(&dump));
+    assert_eq!(sandbox.only_record()["annotations"], json!({ "early": "bird", "who": "parent" }));
+
+    let sandbox = Sandbox::new();
+    let mut host = host().start(&sandbox, &["executed-again"]);
+    host.wait_for("ready");
+    process::signal(host.pid(), Signal::KILL);
+    host.end();
+    sandbox.wait_for_monitors_end();
+    let record = sandbox.only_record();
+    assert_eq!((&record["kind"], log(&record).len()), (&json!("death"), 2), "{record}");
 }

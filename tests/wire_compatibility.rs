@@ -126,11 +126,11 @@ fn a_hello_of_another_version_is_answered_and_refused() {
     let monitor = Monitor::start(&sandbox);
     let peer = Peer::connect(&sandbox.socket());
     // What follows the version may be laid out in any way.
-    peer.send(&frame(peer::HELLO, &[&numbers(&[3])[..], b"who knows"].concat())).unwrap();
-    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[2, 1]))));
+    peer.send(&frame(peer::HELLO, &[&numbers(&[4])[..], b"who knows"].concat())).unwrap();
+    assert_eq!(peer.receive(), Some(frame(peer::WELCOME, &numbers(&[3, 1]))));
     assert_eq!(peer.receive(), None);
     let complaints = monitor.complaints();
-    assert!(complaints.len() == 1 && complaints[0].contains("version 3, we speak 2"), "{complaints:?}");
+    assert!(complaints.len() == 1 && complaints[0].contains("version 4, we speak 3"), "{complaints:?}");
 }
 
 /// What a host says that finds something other than its monitor at the socket: the status, and the message, which must
@@ -157,7 +157,7 @@ fn with_fake_monitor(answer: Vec<u8>) -> (i32, String) {
 fn a_monitor_of_another_version_is_named_with_both_versions() {
     let (status, message) = with_fake_monitor(frame(peer::WELCOME, &numbers(&[99, 1])));
     assert_eq!(status, crash_monitor::CM_ERR_MONITOR_VERSION, "{message}");
-    for word in ["protocol version 99", "this library version 2"] {
+    for word in ["protocol version 99", "this library version 3"] {
         assert!(message.contains(word), "{word:?} in {message:?}");
     }
 }

@@ -73,7 +73,8 @@ fn dump_now(reason: Option<&str>, dump_path: *mut *const c_char) -> Result<()> {
 /// Attaches a file, such as the program's log, to every later dump: the monitor copies it beside the dump, as
 /// `<dump's name>.<file's name>`, at most its first 64 MiB. The copy has what the file holds when the dump is written;
 /// after a crash also what the previous handlers write to it until the process has ended, for up to 3 seconds. Large files
-/// are copied to the end after the process has continued. An empty file is left out.
+/// are copied to the end after the process has continued. An empty file is left out. Where the process has changed its user by
+/// then (setuid(2)), the file is opened with the rights of the new one.
 ///
 /// `path`: a path in the file system's own bytes; copied, and made absolute at once. The file need not exist yet. There
 /// can be 16 files; the same one twice counts once. An open file without a name on disk, such as one of

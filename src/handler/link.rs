@@ -15,30 +15,48 @@ pub(super) struct Crash<'a> {
 
 pub(super) struct Link {
     fd: RawFd,
+    /// The other end of `fd`, which the monitor is to get over the connection that this process has inherited.
+    for_monitor: Option<RawFd>,
 }
 
 impl Link {
     /// The connection made at install, if its number still means our socket and this process has made it.
     pub(super) fn frozen(frozen: &Frozen, _deadline: Deadline) -> SysResult<Self> {
-        let link = frozen.link;
-        let ours = raw::getpid() == frozen.pid && raw::identity(link.fd)? == link.identity;
-        if ours { Ok(Self { fd: link.fd }) } else { Err(Errno(libc::EBADF)) }
+        check_frozen(frozen)?;
+        let ours = raw::getpid() == frozen.pid;
+        if ours { Ok(Self { fd: frozen.link.fd, for_monitor: None }) } else { Err(Errno(libc::EBADF)) }
+    }
+
+    /// In a forked child: a pair of sockets, for which neither a path nor the child's rights count. The monitor gets one end
+    /// over the parent's connection, and learns from the kernel who has made it.
+    pub(super) fn inherited(frozen: &Frozen, _deadline: Deadline) -> SysResult<Self> {
+        check_frozen(frozen)?;
+        // minidumper's server does not know the message.
+        if raw::getpid() == frozen.pid || !frozen.welcomed {
+            return Err(Errno(libc::EBADF));
+        }
+        let [fd, theirs] = raw::socket_pair()?;
+        Ok(Self { fd, for_monitor: Some(theirs) })
     }
 
     /// A new connection to the monitor that listens now.
     pub(super) fn connect(frozen: &Frozen, deadline: Deadline) -> SysResult<Self> {
-        // It is broken or our parent's. Closed first, because at the limit of open files its number may be the only one left.
-        if raw::identity(frozen.link.fd) == Ok(frozen.link.identity) {
-            raw::close(frozen.link.fd);
-        }
-        let fd = raw::connect(&frozen.address, deadline)?.into_raw_fd();
+        let connected = match raw::connect(&frozen.address, deadline) {
+            // The one made at install is broken or our parent's, and at the limit of open files its number may be the only one.
+            Err(Errno(libc::EMFILE)) if check_frozen(frozen).is_ok() => {
+                raw::close(frozen.link.fd);
+                raw::connect(&frozen.address, deadline)
+            }
+            connected => connected,
+        };
+        let fd = connected?.into_raw_fd();
         let peer = raw::peer_credentials(fd)?;
         if peer.uid != frozen.uid {
             return Err(Errno(libc::EPERM));
         }
         raw::allow_tracer(peer.pid);
         raw::send(fd, [frozen.hello, &raw::getpid().to_ne_bytes()], deadline)?;
-        Ok(Self { fd })
+        Ok(Self { fd, for_monitor: None })
     }
 
     /// A new connection to a monitor that is started for this crash.
@@ -49,11 +67,30 @@ impl Link {
 
     /// Sends a crash and waits for its ack.
     pub(super) fn request_dump(&self, frozen: &Frozen, crash: &Crash<'_>, deadline: Deadline) -> SysResult<()> {
-        if frozen.welcomed {
-            raw::send(self.fd, [&wire::crash_header(crash.after, crash.context.len()), crash.context], deadline)?;
-        } else {
-            raw::send(self.fd, [&wire::header(wire::KIND_CRASH, crash.context.len()), crash.context], deadline)?;
+        let result = self.send(frozen, crash, deadline).and_then(|()| self.wait_for_ack(deadline));
+        if result.is_err() && self.for_monitor.is_some() {
+            // The next way may need its number.
+            raw::close(self.fd);
         }
+        result
+    }
+
+    fn send(&self, frozen: &Frozen, crash: &Crash<'_>, deadline: Deadline) -> SysResult<()> {
+        let header = |number| wire::crash_header(number, crash.after, crash.context.len());
+        match self.for_monitor {
+            Some(theirs) => {
+                let parts = [&header(wire::USER_CHILD_CRASH), crash.context];
+                let sent = raw::send_with(frozen.link.fd, parts, Some(theirs), deadline);
+                // A copy that stayed open would hide the monitor's end.
+                raw::close(theirs);
+                sent
+            }
+            None if frozen.welcomed => raw::send(self.fd, [&header(wire::USER_CRASH), crash.context], deadline),
+            None => raw::send(self.fd, [&wire::header(wire::KIND_CRASH, crash.context.len()), crash.context], deadline),
+        }
+    }
+
+    fn wait_for_ack(&self, deadline: Deadline) -> SysResult<()> {
         let mut message = [0; 64];
         loop {
             let length = raw::receive(self.fd, &mut message, deadline)?;
@@ -65,6 +102,11 @@ impl Link {
             }
         }
     }
+}
+
+/// Whether the number of the connection made at install still means it.
+fn check_frozen(frozen: &Frozen) -> SysResult<()> {
+    if raw::identity(frozen.link.fd)? == frozen.link.identity { Ok(()) } else { Err(Errno(libc::EBADF)) }
 }
 
 /// Starts a monitor and waits until it listens.

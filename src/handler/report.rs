@@ -16,10 +16,12 @@ pub(super) fn report(frozen: &Frozen, event: &Event, after: AfterReport) {
     let _ = request_dump(frozen, &crash, deadline);
 }
 
-/// Requests the dump over the connection made at install; where that is broken or belongs to a parent process, over a new
-/// connection to the monitor that listens now; where none listens or it hangs up, from a monitor started for this crash.
+/// Requests the dump over the connection made at install, or with its help where it is a parent process's; where it is broken,
+/// over a new connection to the monitor that listens now; where none listens or it hangs up, from a monitor started for this
+/// crash.
 fn request_dump(frozen: &Frozen, crash: &Crash<'_>, deadline: Deadline) -> SysResult<()> {
-    let ways: [fn(&Frozen, Deadline) -> SysResult<Link>; 3] = [Link::frozen, Link::connect, Link::start];
+    let ways: [fn(&Frozen, Deadline) -> SysResult<Link>; 4] =
+        [Link::frozen, Link::inherited, Link::connect, Link::start];
     let mut result = Ok(());
     for way in ways {
         result = way(frozen, deadline).and_then(|link| link.request_dump(frozen, crash, deadline));

@@ -4,7 +4,7 @@
 //! limits of their own and never keep a crash from being written. A callback runs after that, in another child.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use minidump_writer::crash_context::CrashContext;
@@ -90,6 +90,14 @@ pub(super) struct Written {
     pub record: Option<PathBuf>,
     /// Why what was to be written is not there.
     pub failure: Option<String>,
+}
+
+impl Written {
+    /// The same files by a path that has this directory.
+    pub(super) fn named_in(&self, directory: &Path) -> Self {
+        let named = |path: &Option<PathBuf>| Some(directory.join(path.as_ref()?.file_name()?));
+        Self { dump: named(&self.dump), record: named(&self.record), failure: self.failure.clone() }
+    }
 }
 
 /// What a child is doing.
@@ -252,7 +260,6 @@ impl<P, C> Queue<P, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn job(pid: i32, session: u64, work: Work) -> Job<()> {
         let description = Description::default_in(Path::new("/d"));

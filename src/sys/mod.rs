@@ -7,9 +7,13 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod altstack;
+#[cfg(target_os = "linux")]
+pub(crate) mod ancillary;
 pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod files;
+#[cfg(target_os = "linux")]
+pub(crate) mod identity;
 #[cfg(target_os = "linux")]
 pub(crate) mod lock;
 #[cfg(target_os = "linux")]

@@ -113,14 +113,41 @@ pub(crate) fn wake_all(word: &AtomicU32) {
 
 /// Sends one message, made of parts, without SIGPIPE, waiting for room until the deadline.
 pub(crate) fn send<const N: usize>(fd: RawFd, parts: [&[u8]; N], deadline: Deadline) -> SysResult<()> {
+    send_with(fd, parts, None, deadline)
+}
+
+/// A control message (cmsg(3)) with one descriptor.
+#[repr(C)]
+struct Rights {
+    header: libc::cmsghdr,
+    descriptor: RawFd,
+}
+
+/// As [`send`], with a descriptor for the peer (unix(7), `SCM_RIGHTS`).
+pub(crate) fn send_with<const N: usize>(
+    fd: RawFd,
+    parts: [&[u8]; N],
+    descriptor: Option<RawFd>,
+    deadline: Deadline,
+) -> SysResult<()> {
     let parts = parts.map(|part| libc::iovec { iov_base: part.as_ptr() as *mut c_void, iov_len: part.len() });
     // SAFETY: all-zero bytes are a valid msghdr.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     message.msg_iov = parts.as_ptr().cast_mut();
     message.msg_iovlen = parts.len() as _;
+    // SAFETY: all-zero bytes are a valid control message.
+    let mut rights: Rights = unsafe { mem::zeroed() };
+    if let Some(descriptor) = descriptor {
+        rights.header.cmsg_len = (mem::offset_of!(Rights, descriptor) + mem::size_of::<RawFd>()) as _;
+        rights.header.cmsg_level = libc::SOL_SOCKET;
+        rights.header.cmsg_type = libc::SCM_RIGHTS;
+        rights.descriptor = descriptor;
+        message.msg_control = (&raw mut rights).cast();
+        message.msg_controllen = mem::size_of::<Rights>() as _;
+    }
     loop {
         let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
-        // SAFETY: the message's parts are live slices that the kernel only reads.
+        // SAFETY: the message's parts and its control message are live memory that the kernel only reads.
         match unsafe { syscall!(libc::SYS_sendmsg, fd, &raw const message, flags) } {
             Ok(_) => return Ok(()),
             Err(Errno(libc::EINTR)) => {}
@@ -167,6 +194,15 @@ pub(crate) fn pipe() -> SysResult<[RawFd; 2]> {
     let mut ends = [-1; 2];
     // SAFETY: room for the two descriptors that the kernel writes.
     unsafe { syscall!(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) }?;
+    Ok(ends)
+}
+
+/// Two connected `SOCK_SEQPACKET` sockets, close-on-exec (socketpair(2)). The kernel gives this process's credentials for each.
+pub(crate) fn socket_pair() -> SysResult<[RawFd; 2]> {
+    let mut ends = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: room for the two descriptors that the kernel writes.
+    unsafe { syscall!(libc::SYS_socketpair, libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) }?;
     Ok(ends)
 }
 

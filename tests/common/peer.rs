@@ -1,8 +1,8 @@
 //! Connections to a monitor made by hand, to say what no library would. The numbers are minidumper's and those of the
-//! protocol's version 2, written down once more: what is on the wire must not change with a constant.
+//! protocol's version 3, written down once more: what is on the wire must not change with a constant.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crash_handler::CrashContext;
@@ -23,6 +23,7 @@ pub const DUMP: u32 = 8;
 pub const DUMPED: u32 = 9;
 pub const HEARTBEAT: u32 = 10;
 pub const OUR_CRASH: u32 = 11;
+pub const CHILD_CRASH: u32 = 12;
 
 /// A connection of this test process.
 pub struct Peer {
@@ -42,6 +43,10 @@ impl Peer {
         let address = SocketAddrUnix::new(path)?;
         rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address))?;
         Ok(Self { socket })
+    }
+
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     pub fn send(&self, message: &[u8]) -> io::Result<()> {
@@ -110,10 +115,10 @@ pub fn frame(kind: u32, payload: &[u8]) -> Vec<u8> {
     [&kind.to_ne_bytes(), &(payload.len() as u32).to_ne_bytes(), payload].concat()
 }
 
-/// The payload of a hello of protocol version 2; `page` is the address of the host's page, 0 for none.
+/// The payload of a hello of protocol version 3; `page` is the address of the host's page, 0 for none.
 pub fn hello(page: u64, dump_dir: &[u8], app_name: &[u8]) -> Vec<u8> {
     // 100 files and 1 GiB are kept, nothing more is wanted in dumps, and the deadline is 10 s.
-    let numbers = numbers(&[2, 100, 0, 10_000, 1 << 30, 0, page as u32, (page >> 32) as u32]);
+    let numbers = numbers(&[3, 100, 0, 10_000, 1 << 30, 0, page as u32, (page >> 32) as u32]);
     [numbers, string(dump_dir), string(app_name), std::process::id().to_ne_bytes().to_vec()].concat()
 }
 

@@ -2,6 +2,7 @@
 #include "crash.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -89,6 +90,20 @@ static void vfork_and(void (*body)(void)) {
         _exit(1);
     }
     reap(child);
+}
+
+static int crash_with_shared_descriptors(void *unused) {
+    (void)unused;
+    crash(argument);
+    return 1;
+}
+
+/* A child that shares memory and descriptors: what it closes the parent loses too. */
+static void clone_and_crash(void) {
+    enum { STACK = 256 * 1024 };
+    fflush(stdout);
+    char *stack = malloc(STACK);
+    reap(clone(crash_with_shared_descriptors, stack + STACK, CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, NULL));
 }
 
 static void execute_true(void) { execl("/bin/true", "true", (char *)NULL); }
@@ -289,6 +304,8 @@ int main(int argc, char **argv) {
         vfork_and(execute_true);
     else if (!strcmp(kind, "vfork-crash"))
         vfork_and(crash_as_told);
+    else if (!strcmp(kind, "clone-crash"))
+        clone_and_crash();
     else if (!strcmp(kind, "spawn"))
         spawn();
     else if (!strcmp(kind, "vfork-wait")) {

@@ -3,7 +3,15 @@
 #include <sched.h>
 #include <time.h>
 
+static char file[4096];
+static const char memory[] = "gold, silver and copper";
+
 static void fill(const char *who) {
+    FILE *attached = fopen(file, "w");
+    if (!attached || fputs("attached", attached) < 0 || fclose(attached) != 0)
+        exit(5);
+    check(cm_attach_file(file));
+    check(cm_add_memory(memory, sizeof memory));
     check(cm_set_annotation("who", who));
     check(cm_log(CM_LOG_INFO, "first", 5));
     check(cm_log(CM_LOG_ERROR, "second\0line", 11));
@@ -126,23 +134,42 @@ static void small_log(const char *directory) {
     free(longest);
 }
 
-static void become_daemon(void) {
-    pid_t child = fork();
-    if (child > 0) {
-        say("daemon %d", (int)child);
-        _exit(0);
-    }
-    setsid();
+/* A thread with annotations and a log of its own, of which there are two dumps. */
+static void *dumped_thread(void *unused) {
+    fill("thread");
+    check(cm_dump_now("alive", NULL));
+    ready();
+    wait_for_line();
+    crash_segv();
+    return unused;
+}
+
+/* As daemon(3) does it, and as many daemons do besides. */
+static void become_daemon_and_crash(void) {
+    if (daemon(1, 1) != 0)
+        exit(5);
+    say("daemon %d", (int)getpid());
     for (int fd = 0; fd < 1024; fd++)
         close(fd);
     cm_log(CM_LOG_INFO, "all closed", 10);
     crash_segv();
 }
 
+/* A daemon that is a host of its own, since it has installed once more. */
+static void become_daemon_and_install(const char *dump_dir) {
+    if (daemon(1, 1) != 0)
+        exit(5);
+    check(cm_install(dump_dir, NULL));
+    check(cm_set_annotation("daemon", "yes"));
+    say("daemon %d", (int)getpid());
+    kill(getpid(), SIGKILL);
+}
+
 int main(int argc, char **argv) {
     if (argc < 4)
         return 2;
     const char *kind = argv[3];
+    snprintf(file, sizeof file, "%s/../attached", argv[1]);
     check(cm_set_annotation("early", "bird"));
     if (!strcmp(kind, "small-log"))
         small_log(argv[1]);
@@ -172,7 +199,17 @@ int main(int argc, char **argv) {
         fork_and_crash(kind);
     } else if (!strcmp(kind, "daemon")) {
         fill("daemon");
-        become_daemon();
+        become_daemon_and_crash();
+    } else if (!strcmp(kind, "installing-daemon")) {
+        fill("daemon");
+        become_daemon_and_install(argv[1]);
+    } else if (!strcmp(kind, "executed-again")) {
+        fill("before");
+        execl("/proc/self/exe", argv[0], argv[1], argv[2], "filled", (char *)NULL);
+        exit(5);
+    } else if (!strcmp(kind, "thread")) {
+        check(cm_set_thread_annotation("request", "main"));
+        run_thread(dumped_thread, NULL);
     }
     ready();
     wait_for_line();

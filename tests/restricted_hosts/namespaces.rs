@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use crate::common::{self, Dump, Host, Running, Sandbox};
+use serde_json::json;
+
+use crate::common::{self, Dump, Host, Monitor, Running, Sandbox, process};
 use crate::{assert_abort_of, assert_ended_by, assert_segv_of, host};
 
 /// A new process name space, with the /proc that belongs to it.
@@ -19,6 +22,12 @@ fn unshare(options: &[&str]) -> Option<Command> {
         return None;
     }
     Some(command)
+}
+
+/// `tests/hosts/page.c`.
+fn page_host() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| Host::build("page.c", "page", &["-lrt"]))
 }
 
 /// Adds a host's command line.
@@ -109,4 +118,66 @@ fn a_host_whose_only_place_to_write_is_its_dump_directory() {
 
     shell.go_on();
     assert_eq!(shell.end().status.code(), Some(0));
+}
+
+/// Its monitor knows it by other ids than it does itself; in dumps and records are the monitor's.
+fn crash_with_monitor_outside(options: &[&str]) {
+    let sandbox = Sandbox::new();
+    let Some(mut command) = unshare(options) else { return };
+    let monitor = Monitor::start(&sandbox);
+    let page = page_host();
+    let host = page.command(&sandbox, &["thread"]);
+    let mut running = Running::start(command.arg(host.get_program()).args(host.get_args()));
+    assert!(running.wait_for("ready ").starts_with("1 "), "its own id");
+    let [main] = process::children(running.pid())[..] else { panic!("unshare(1) has one child") };
+    let threads = std::fs::read_dir(format!("/proc/{main}/task")).unwrap();
+    let threads = threads.map(|thread| thread.unwrap().file_name().to_str().unwrap().parse::<u32>().unwrap());
+    let [thread] = threads.filter(|thread| *thread != main).collect::<Vec<_>>()[..] else { panic!("two threads") };
+    let alive = sandbox.only_dump();
+    assert_eq!((alive.crashing_thread(), alive.thread_count()), (thread, 2));
+    std::fs::remove_file(&alive.path).unwrap();
+    std::fs::remove_file(alive.path.with_extension("json")).unwrap();
+
+    running.go_on();
+    assert_ended_by(&running.end(), libc::SIGSEGV);
+    let dump = sandbox.dump_of(main);
+    assert_segv_of(&dump, &page.path, thread);
+    assert_eq!(dump.thread_count(), 2);
+    let record = sandbox.only_record();
+    assert_eq!((&record["pid"], &record["failed"]), (&json!(main), &json!([])));
+    let annotations = json!({ main.to_string(): { "request": "main" }, thread.to_string(): { "request": "thread" } });
+    assert_eq!(record["thread_annotations"], annotations);
+    assert_eq!(record["log"][0]["tid"], thread);
+    assert_eq!(monitor.complaints(), [""; 0]);
+}
+
+#[test]
+fn a_host_in_a_process_name_space_and_its_monitor_outside() {
+    crash_with_monitor_outside(&PROCESSES);
+}
+
+#[test]
+fn a_host_in_name_spaces_of_all_kinds_and_its_monitor_outside() {
+    let others = ["--user", "--map-root-user", "--mount", "--uts", "--ipc", "--net", "--cgroup"];
+    crash_with_monitor_outside(&[&others[..], &PROCESSES].concat());
+}
+
+/// The kernel tells such a monitor nothing of a host, so it could dump nothing.
+#[test]
+fn a_monitor_in_a_process_name_space_refuses_hosts_outside() {
+    let sandbox = Sandbox::new();
+    let (Some(mut monitor), Some(mut sibling)) = (unshare(&PROCESSES), unshare(&PROCESSES)) else { return };
+    monitor.arg("--kill-child").arg(Monitor::program());
+    let monitor = Monitor::start_by(&sandbox, monitor);
+    let outside = host().command(&sandbox, &["plain"]);
+    let in_sibling = with_host(&mut sibling, &sandbox, "plain");
+    for mut command in [outside, std::mem::replace(in_sibling, Command::new("true"))] {
+        let ended = Running::start(&mut command).end();
+        assert_eq!(ended.said("status "), crash_monitor::CM_ERR_SOCKET.to_string());
+        let message = ended.said("message ");
+        assert!(message.contains("another process name space (pid_namespaces(7))"), "{message}");
+    }
+    assert_eq!(sandbox.record_files(), Vec::<PathBuf>::new());
+    let complaints = monitor.complaints();
+    assert!(complaints.iter().all(|complaint| complaint.contains("a process name space")), "{complaints:?}");
 }

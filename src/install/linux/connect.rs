@@ -1,12 +1,8 @@
 //! The connection of a host to its monitor, and the one that a request for a dump has for itself.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
-
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use crate::config::Settings;
 use crate::error::{Error, Result};
@@ -68,15 +64,22 @@ fn shake_hands(link: &OwnedFd, settings: &Settings, deadline: Deadline) -> Resul
         Errno(libc::ETIMEDOUT) => Err(timed_out(settings, "answer", settings.deadline)),
         errno => Err(unusable(settings, format_args!("talking to the monitor failed: {errno}"))),
     };
+    // The page's descriptor, where there is one.
+    let page = host::descriptor().map(|page| page.as_raw_fd());
+    let hello = || raw::send_with(fd, [&hello_message(settings)], page, deadline);
     let ping = || raw::send(fd, [&wire::header(wire::KIND_PING, 0), &[]], deadline);
-    if let Err(errno) = send_hello(link, &hello_message(settings)).and_then(|()| ping()) {
-        return broken(errno);
+    match hello().and_then(|()| ping()) {
+        // A monitor that refuses a host says so before it hangs up.
+        Ok(()) | Err(Errno(libc::EPIPE | libc::ECONNRESET)) => {}
+        Err(errno) => return broken(errno),
     }
     let (mut answer, mut welcomed) = ([0; 64], false);
     loop {
         let length = match raw::receive(fd, &mut answer, deadline) {
             Ok(0) => return Ok(None),
             Ok(length) => length,
+            // It has hung up with a message unread, which the kernel tells once, before what it had sent.
+            Err(Errno(libc::ECONNRESET)) => continue,
             Err(errno) => return broken(errno),
         };
         match wire::split(&answer, length) {
@@ -93,6 +96,11 @@ fn shake_hands(link: &OwnedFd, settings: &Settings, deadline: Deadline) -> Resul
 fn check_welcome(settings: &Settings, payload: &[u8]) -> Result<()> {
     match wire::parse_welcome(payload) {
         Some((_, Verdict::Served)) => Ok(()),
+        Some((_, Verdict::Unseen)) => Err(unusable(
+            settings,
+            "its monitor is in another process name space (pid_namespaces(7)) and cannot see this process: share the name \
+             space, or give a socket_path of this container's own",
+        )),
         other => Err(Error::new(
             CM_ERR_MONITOR_VERSION,
             format!(
@@ -103,19 +111,6 @@ fn check_welcome(settings: &Settings, payload: &[u8]) -> Result<()> {
             ),
         )),
     }
-}
-
-/// Sends the hello with the page's descriptor, where there is one. A new connection always has room for it.
-fn send_hello(link: &OwnedFd, hello: &[u8]) -> raw::SysResult<()> {
-    let page = host::descriptor();
-    let descriptors = page.as_slice();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-    }
-    let sent = rustix::net::sendmsg(link, &[IoSlice::new(hello)], &mut ancillary, SendFlags::NOSIGNAL);
-    sent.map(drop).map_err(|errno| Errno(errno.raw_os_error()))
 }
 
 /// The error for a monitor that has ended, while it is too early for another attempt to replace it.

@@ -6,6 +6,7 @@ use std::io::{self, Read, Take};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::process::Rights;
 use crate::monitor::report_files::NewFile;
 use crate::page::layout::ATTACHMENTS;
 
@@ -22,6 +23,7 @@ const WHILE_HOST_WAITS: u64 = 4 * 1024 * 1024;
 /// The attachments of one dump, copied to `<stem>.<name>` in the dump directory.
 pub(super) struct Attachments {
     all: Vec<Attachment>,
+    rights: Rights,
     directory: PathBuf,
     stem: String,
     /// Whether something was left to be copied later.
@@ -40,10 +42,11 @@ struct Attachment {
 
 impl Attachments {
     /// Copies the files as they are now, or as much of them as a host can wait for.
-    pub(super) fn copy(files: &BTreeSet<PathBuf>, directory: &Path, stem: &str) -> Self {
+    pub(super) fn copy(files: &BTreeSet<PathBuf>, rights: Rights, directory: &Path, stem: &str) -> Self {
         let new = |path: &PathBuf| Attachment { path: path.clone(), source: None, copy: None, failure: None };
         let all = files.iter().map(new).collect();
-        let mut attachments = Self { all, directory: directory.to_owned(), stem: stem.to_owned(), unfinished: false };
+        let (directory, stem) = (directory.to_owned(), stem.to_owned());
+        let mut attachments = Self { all, rights, directory, stem, unfinished: false };
         attachments.copy_at_most(WHILE_HOST_WAITS);
         attachments
     }
@@ -59,7 +62,7 @@ impl Attachments {
             let names: Vec<String> = self.names().collect();
             let free =
                 |name: &String| !TAKEN.contains(&name.as_str()) && !names.contains(&format!("{}.{name}", self.stem));
-            let copied = self.all[at].copy_at_most(bytes, &self.directory, &self.stem, free);
+            let copied = self.all[at].copy_at_most(bytes, &self.rights, &self.directory, &self.stem, free);
             bytes -= copied.as_ref().map_or(0, |copied| *copied);
             self.unfinished |= bytes == 0;
             self.all[at].failure = copied.err().map(|error| error.to_string());
@@ -91,13 +94,14 @@ impl Attachment {
     fn copy_at_most(
         &mut self,
         bytes: u64,
+        rights: &Rights,
         directory: &Path,
         stem: &str,
         free: impl Fn(&String) -> bool,
     ) -> io::Result<u64> {
         let (source, name) = match &mut self.source {
             Some(source) => source,
-            None => self.source.insert((open(&self.path)?, name(&self.path)?)),
+            None => self.source.insert(open_with(rights, &self.path)?),
         };
         let mut source = source.take(bytes);
         if let Some((copy, _)) = &mut self.copy {
@@ -116,6 +120,16 @@ impl Attachment {
             self.copy = Some((copy, path.file_name().unwrap_or_default().to_string_lossy().into_owned()));
         }
         Ok(copied)
+    }
+}
+
+/// Opens a file with a host's rights; gives its name too.
+fn open_with(rights: &Rights, path: &Path) -> io::Result<(Take<File>, String)> {
+    let open = || Ok((open(path)?, name(path)?));
+    match rights {
+        Rights::Monitors => open(),
+        Rights::Of(identity) => identity.act(open),
+        Rights::Unknown => Err(io::Error::other("the process is gone, and with it what its user is")),
     }
 }
 

@@ -3,17 +3,23 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::host_page::HostPage;
 use super::listener::{self, Accepted, Listener};
 use super::messages::Message;
+use super::name_spaces;
 use super::poll::{Poll, Source};
 use super::process::Process;
-use super::sessions::{Received, Sessions};
+use super::process_info::Status;
+use super::sessions::{Bequest, Received, Sessions};
 use crate::monitor::hosts::{Description, Hosts};
-use crate::monitor::queue::{self, Cause, Job, Work};
-use crate::sys::process;
+use crate::monitor::queue::{self, Cause, Crash, Job, Work};
+use crate::sys::{process, raw};
 use crate::wire::{self, Verdict};
 
 /// Connections accepted for one event: fewer than the events taken at a time, so that a process which connects again and again
@@ -30,6 +36,9 @@ pub(super) enum Event {
     SessionEnded(u64),
 }
 
+/// What was sent as a child's crash is none.
+struct NoChild;
+
 pub(super) struct Clients {
     /// None once released.
     listener: Option<Listener>,
@@ -37,6 +46,7 @@ pub(super) struct Clients {
     hosts: Hosts<Process>,
     /// For hosts that have sent no hello.
     default: Description,
+    default_directory: Option<Rc<OwnedFd>>,
     /// Whether any process has connected yet.
     pub had_any: bool,
     events: VecDeque<Event>,
@@ -46,15 +56,18 @@ impl Clients {
     pub(super) fn new(listener: Listener, default: Description, poll: &Poll) -> Self {
         poll.add(listener.socket.as_fd(), Source::Listener);
         let (sessions, hosts) = (Sessions::new(queue::DESCRIPTORS_MAX), Hosts::new());
-        Self { listener: Some(listener), sessions, hosts, default, had_any: false, events: VecDeque::new() }
+        let default_directory = open_directory(&default.dump_dir);
+        let (had_any, events) = (false, VecDeque::new());
+        Self { listener: Some(listener), sessions, hosts, default, default_directory, had_any, events }
     }
 
     pub(super) fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
+    /// Whether there is a process that may report.
     pub(super) fn has_hosts(&self) -> bool {
-        !self.hosts.is_empty()
+        !self.hosts.is_empty() || self.sessions.any_left_to_children()
     }
 
     /// Whether any host has said hello.
@@ -86,7 +99,9 @@ impl Clients {
         let mut accepted = false;
         for _ in 0..at_most {
             match self.listener.as_ref().map_or(Accepted::NoneWaiting, Listener::accept) {
-                Accepted::Peer(socket, process) => self.admit(poll, socket, process),
+                Accepted::Peer(socket, process) => {
+                    self.admit(poll, socket, process, None);
+                }
                 Accepted::Refused => continue,
                 Accepted::NoneWaiting => break,
             }
@@ -95,16 +110,17 @@ impl Clients {
         accepted
     }
 
-    fn admit(&mut self, poll: &Poll, socket: OwnedFd, process: Process) {
+    /// Adds a connection of a process, see [`Sessions::admit`].
+    fn admit(&mut self, poll: &Poll, socket: OwnedFd, process: Process, through: Option<u64>) -> Option<u64> {
         let pid = process.pid;
         if self.hosts.get(pid).is_some_and(|host| !host.process.is_same_as(&process)) {
             // The id is used again, so the process that had it before has ended.
             self.host_ended(poll, pid);
         }
-        let Some(id) = self.sessions.admit(socket, pid) else { return };
+        let id = self.sessions.admit(socket, pid, through)?;
         if !self.sessions.socket(id).is_some_and(|socket| poll.add(socket, Source::Session(id))) {
             self.sessions.remove(id);
-            return;
+            return None;
         }
         self.had_any = true;
         if self.hosts.get(pid).is_none() {
@@ -115,6 +131,7 @@ impl Clients {
             log::info!("process {pid} connected");
         }
         self.hosts.add_session(pid);
+        Some(id)
     }
 
     /// Receives one message of a session and handles it.
@@ -157,7 +174,18 @@ impl Clients {
         match message {
             Message::Ignored => {}
             Message::Ping => self.send(poll, id, &wire::header(wire::KIND_PONG, 0)),
+            Message::Hello { .. } if self.has_other_rights(pid) => {
+                log::warn!("process {pid}: a hello after it has changed its user: its connection is closed");
+                self.end_session(poll, id);
+            }
             Message::Hello { description, page } => {
+                let directory = open_directory(&description.dump_dir);
+                let bequest = Bequest { description: description.clone(), page, directory: directory.clone() };
+                if !self.sessions.set_hello(id, bequest) {
+                    // By now other code than the one that installed may run in the process, with lesser rights.
+                    log::warn!("process {pid}: another hello on one connection, which is closed");
+                    return self.end_session(poll, id);
+                }
                 // Where it uninstalls and installs again, the goodbye on the connection before comes first.
                 for older in self.sessions.of(pid).into_iter().filter(|older| *older < id) {
                     self.drain_session(poll, older);
@@ -165,6 +193,7 @@ impl Clients {
                 if let Some(host) = self.hosts.get_mut(pid) {
                     host.description = Some(description);
                     host.process.page = HostPage::new(page, descriptor);
+                    host.process.named_directory = directory;
                     // Before the answer, after which the host may end at any time.
                     host.info.get_or_insert_with(|| host.process.info(pid));
                     // It may have said goodbye before, and installed once more.
@@ -181,14 +210,20 @@ impl Clients {
                 self.send(poll, id, &wire::welcome(Verdict::WrongVersion));
                 self.end_session(poll, id);
             }
-            Message::Crash(crash) => {
-                let (signal, tid) = (crash.context.siginfo.ssi_signo, crash.context.tid);
-                log::info!("process {pid} reports signal {signal} in thread {tid}");
-                self.hosts.expect_end(pid);
-                self.request(pid, Some(id), Work::Dump { tid, cause: Cause::Crash(crash) });
-            }
+            Message::Crash(crash) => self.crashed(pid, id, crash),
+            Message::ChildCrash(crash) => match self.admit_child(poll, id, pid, descriptor) {
+                Ok(Some(own)) => self.crashed(pid, own, crash),
+                Ok(None) => {}
+                Err(NoChild) => {
+                    log::warn!(
+                        "process {pid}: a crash of a child without a socket that it has made: the connection is closed"
+                    );
+                    self.end_session(poll, id);
+                }
+            },
             Message::DumpRequest { tid, reason } => {
                 log::info!("process {pid} asks for a dump: {reason}");
+                let tid = name_spaces::thread(pid, tid);
                 self.request(pid, Some(id), Work::Dump { tid, cause: Cause::Request(reason) });
             }
             Message::Heartbeat => self.update_heartbeat(pid),
@@ -197,6 +232,45 @@ impl Clients {
                 self.hosts.expect_end(pid);
             }
         }
+    }
+
+    /// Adds the connection of a child, whose crash has come over `link` with one end of it. None where a limit is reached.
+    fn admit_child(
+        &mut self,
+        poll: &Poll,
+        link: u64,
+        child: i32,
+        socket: Option<OwnedFd>,
+    ) -> Result<Option<u64>, NoChild> {
+        let (socket, bequest) = socket.zip(self.sessions.bequest(link)).ok_or(NoChild)?;
+        // Otherwise a process could report a crash of the one that has made a socket for it.
+        let maker = raw::peer_credentials(socket.as_raw_fd()).map_err(|_| NoChild)?;
+        if maker.pid != child {
+            return Err(NoChild);
+        }
+        let mut process = Process::of_peer(socket.as_fd(), child);
+        process.page = HostPage::new(bequest.page, None);
+        process.named_directory = bequest.directory;
+        let own = self.admit(poll, socket, process, Some(link));
+        if let Some(host) = self.hosts.get_mut(child).filter(|_| own.is_some()) {
+            // It has another description where it has installed itself meanwhile.
+            host.description.get_or_insert(bequest.description);
+        }
+        Ok(own)
+    }
+
+    /// Whether the process has another user than the monitor by now. A connection that it has made before would be served.
+    fn has_other_rights(&self, pid: i32) -> bool {
+        Status::of(pid)
+            .and_then(|status| status.effective_uid())
+            .is_some_and(|uid| uid != rustix::process::geteuid().as_raw())
+    }
+
+    fn crashed(&mut self, pid: i32, session: u64, crash: Box<Crash>) {
+        let (signal, tid) = (crash.context.siginfo.ssi_signo, name_spaces::thread(pid, crash.context.tid));
+        log::info!("process {pid} reports signal {signal} in thread {tid}");
+        self.hosts.expect_end(pid);
+        self.request(pid, Some(session), Work::Dump { tid, cause: Cause::Crash(crash) });
     }
 
     fn update_heartbeat(&mut self, pid: i32) {
@@ -221,8 +295,11 @@ impl Clients {
     /// Has something written to the host's dump directory.
     fn request(&mut self, pid: i32, session: Option<u64>, work: Work) {
         let Some(host) = self.hosts.get(pid) else { return };
-        let description = host.description.clone().unwrap_or_else(|| self.default.clone());
-        let (process, info) = (host.process.clone(), host.info.clone());
+        let (mut process, info) = (host.process.clone(), host.info.clone());
+        let description = host.description.clone().unwrap_or_else(|| {
+            process.named_directory.clone_from(&self.default_directory);
+            self.default.clone()
+        });
         let requested = Instant::now();
         self.events.push_back(Event::Job(Box::new(Job { pid, process, description, info, requested, session, work })));
     }
@@ -262,7 +339,11 @@ impl Clients {
             self.request(pid, None, Work::Death { status });
         }
         for id in self.sessions.of(pid) {
-            self.end_session(poll, id);
+            if self.sessions.leave_to_children(id) {
+                self.events.push_back(Event::SessionEnded(id));
+            } else {
+                self.end_session(poll, id);
+            }
         }
         self.forget_host(poll, pid);
     }
@@ -284,4 +365,9 @@ impl Clients {
         let hosts = self.hosts.iter().flat_map(|host| host.process.to_parts().1).map(|fd| fd.as_raw_fd());
         listener.chain(self.sessions.descriptors()).chain(hosts)
     }
+}
+
+/// A directory, whatever comes to lie at its path later. None where there is none; it is made for the first file.
+fn open_directory(path: &Path) -> Option<Rc<OwnedFd>> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok().map(Rc::new)
 }

@@ -20,7 +20,9 @@ pub fn accepts(message: &[u8]) -> bool {
     assert!(cut_off.is_err(), "a message that the kernel has cut off is refused");
     let interpreted = messages::interpret(message, message.len(), PEER);
     match &interpreted {
-        Ok(Message::Crash(crash)) => assert_eq!(crash.context.pid, PEER, "nobody has another process dumped"),
+        Ok(Message::Crash(crash) | Message::ChildCrash(crash)) => {
+            assert_eq!(crash.context.pid, PEER, "nobody has another process dumped")
+        }
         Ok(Message::OtherVersion(version)) => assert_ne!(*version, PROTOCOL_VERSION),
         Ok(Message::Hello { description, .. }) => {
             check_description(description);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::SealFlags;
 
+use super::name_spaces;
 use super::process_info::Stat;
 use crate::page::layout::PAGE_BYTES;
 use crate::page::read::{self, Entries};
@@ -51,6 +52,11 @@ impl HostPage {
         };
         let of_pid = |path: PathBuf| resolve_proc_self(pid, path);
         entries.attachments = entries.attachments.into_iter().map(of_pid).collect();
+        if let Some(threads) = name_spaces::threads(pid).filter(|_| !gone) {
+            let seen = |own: u32| threads.get(&(own as i32)).map_or(own, |tid| *tid as u32);
+            entries.thread_annotations.iter_mut().for_each(|annotation| annotation.tid = seen(annotation.tid));
+            entries.log.iter_mut().for_each(|line| line.tid = seen(line.tid));
+        }
         if !gone {
             // Annotations of an earlier thread with a reused id are left out.
             entries.thread_annotations.retain(|annotation| began_before(pid, annotation.tid, annotation.set_at));

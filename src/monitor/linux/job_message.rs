@@ -84,11 +84,13 @@ mod tests {
     use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
     use std::path::Path;
+    use std::rc::Rc;
 
     fn job(work: Work) -> Job<Process> {
         let (socket, _other) = UnixStream::pair().unwrap();
         let pid = std::process::id() as i32;
-        let process = Process::of_peer(socket.as_fd(), pid);
+        let mut process = Process::of_peer(socket.as_fd(), pid);
+        process.named_directory = Some(Rc::new(socket.into()));
         let info = process.info(pid);
         let (description, requested) = (Description::default_in(Path::new("/d")), Instant::now());
         Job { pid, process, description, info: Some(info), requested, session: Some(7), work }
@@ -113,6 +115,7 @@ mod tests {
         for cause in causes {
             let before = job(Work::Dump { tid: 42, cause });
             let (after, waiting) = sent(&before, Some(&socket)).unwrap();
+            assert!(after.process.named_directory.is_some());
             assert!(waiting.is_some() && after.process.is_same_as(&before.process) && !after.process.id_is_reused());
             assert_eq!((after.pid, &after.description), (before.pid, &before.description));
             let [before_info, after_info] = [&before, &after].map(|job| job.info.as_ref().unwrap());

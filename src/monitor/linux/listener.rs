@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::process::Process;
 use crate::error::Result;
 use crate::monitor::socket_lock::{Lock, refuse_other_file, unusable};
 use crate::sys::files;
 use crate::sys::raw::{self, Deadline, SocketAddress};
+use crate::wire::{self, Verdict};
 
 /// Connections that wait to be accepted; the kernel caps it at net.core.somaxconn.
 pub(super) const BACKLOG: i32 = 1024;
@@ -45,6 +46,8 @@ impl Listener {
         let address = SocketAddrUnix::new(path).map_err(error)?;
         // Mode 0600 from the start: bind(2) makes the file by the process's umask.
         files::with_private_umask(|| rustix::net::bind(&socket, &address)).map_err(error)?;
+        // For the accepted ones, which inherit it: every message tells its sender.
+        rustix::net::sockopt::set_socket_passcred(&socket, true).map_err(error)?;
         rustix::net::listen(&socket, BACKLOG).map_err(error)?;
         let file = identity(path).ok_or_else(|| unusable(path, "the socket vanished at once"))?;
         drop(lock);
@@ -67,6 +70,12 @@ impl Listener {
         let uid = rustix::process::geteuid().as_raw();
         if peer.uid != uid {
             log::warn!("refused process {} of user {}: this monitor serves user {uid}", peer.pid, peer.uid);
+            return Accepted::Refused;
+        }
+        if peer.pid == 0 {
+            log::warn!("refused a process that is in a process name space which this monitor does not see");
+            let _ =
+                rustix::net::send(&socket, &wire::welcome(Verdict::Unseen), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
             return Accepted::Refused;
         }
         let process = Process::of_peer(socket.as_fd(), peer.pid);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use minidump_writer::crash_context::CrashContext;
 
+use super::name_spaces;
 use crate::monitor::hosts::Description;
 use crate::monitor::queue::Crash;
 use crate::monitor::retention::Limits;
@@ -24,6 +25,8 @@ pub(super) enum Message {
     /// A hello in another version of the protocol.
     OtherVersion(u32),
     Crash(Box<Crash>),
+    /// A crash of a child of the connection's host.
+    ChildCrash(Box<Crash>),
     /// Asks for a dump of the living host.
     DumpRequest {
         tid: i32,
@@ -61,10 +64,11 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Mes
     const DUMP: u32 = wire::KIND_USER + wire::USER_DUMP;
     const HEARTBEAT: u32 = wire::KIND_USER + wire::USER_HEARTBEAT;
     const OUR_CRASH: u32 = wire::KIND_USER + wire::USER_CRASH;
+    const CHILD_CRASH: u32 = wire::KIND_USER + wire::USER_CHILD_CRASH;
     let (kind, payload) = wire::split(received, length).map_err(BadMessage::Malformed)?;
     let malformed = BadMessage::Malformed(Malformed::Payload(kind));
     match kind {
-        wire::KIND_CRASH => crash(payload, AfterReport::Anything, peer).map_or(Err(malformed), |result| result),
+        wire::KIND_CRASH => crash(payload, AfterReport::Anything, peer).unwrap_or(Err(malformed)).map(Message::Crash),
         wire::KIND_PING => Ok(Message::Ping),
         wire::KIND_PONG => Ok(Message::Ignored),
         PID if payload.len() == size_of::<u32>() => Ok(Message::Ignored),
@@ -72,21 +76,25 @@ pub(super) fn interpret(received: &[u8], length: usize, peer: i32) -> Result<Mes
         GOODBYE if payload.is_empty() => Ok(Message::Goodbye),
         DUMP => whole(payload, dump).ok_or(malformed),
         HEARTBEAT if payload.is_empty() => Ok(Message::Heartbeat),
-        OUR_CRASH => payload
-            .split_at_checked(wire::CRASH_PREFIX)
-            .and_then(|(prefix, context)| crash(context, AfterReport::from_number(Reader(prefix).number()?), peer))
-            .map_or(Err(malformed), |result| result),
+        OUR_CRASH => prefixed_crash(payload, peer).unwrap_or(Err(malformed)).map(Message::Crash),
+        CHILD_CRASH => prefixed_crash(payload, peer).unwrap_or(Err(malformed)).map(Message::ChildCrash),
         PID | GOODBYE | HEARTBEAT => Err(malformed),
         kind => Err(BadMessage::UnknownKind(kind)),
     }
 }
 
-fn crash(payload: &[u8], after: AfterReport, peer: i32) -> Option<Result<Message, BadMessage>> {
+fn prefixed_crash(payload: &[u8], peer: i32) -> Option<Result<Box<Crash>, BadMessage>> {
+    let (prefix, context) = payload.split_at_checked(wire::CRASH_PREFIX)?;
+    crash(context, AfterReport::from_number(Reader(prefix).number()?), peer)
+}
+
+fn crash(payload: &[u8], after: AfterReport, peer: i32) -> Option<Result<Box<Crash>, BadMessage>> {
     let context = CrashContext::from_bytes(payload)?;
-    if context.pid != peer {
+    // A host in a name space of its own says the id that it has there.
+    if context.pid != peer && context.pid != name_spaces::own_id(peer) {
         return Some(Err(BadMessage::OtherPid { claimed: context.pid, peer }));
     }
-    Some(Ok(Message::Crash(Box::new(Crash { context, after }))))
+    Some(Ok(Box::new(Crash { context, after })))
 }
 
 /// Reads a payload with nothing left over.

@@ -1,13 +1,15 @@
 //! A process, and the proof that its id still belongs to it: the kernel reuses an id once its process has been waited for.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::host_page::HostPage;
-use super::process_info::{self, ProcessInfo, Stat};
+use super::process_info::{self, ProcessInfo, Stat, Status};
 use crate::monitor::record::HostInfo;
 use crate::page::read::Entries;
+use crate::sys::identity::Identity;
 use crate::sys::process;
 
 /// One process, with what tells it from a later one of the same id.
@@ -21,10 +23,22 @@ pub(super) struct Process {
     /// See [`process::unique_id`].
     unique: Option<u64>,
     pub page: HostPage,
+    /// The dump directory as its hello has named it; see [`Self::directory`].
+    pub named_directory: Option<Rc<OwnedFd>>,
 }
 
 /// See [`Process::to_parts`].
-pub(super) type Parts = (i32, Option<u64>, Option<u64>, u64, [bool; 2]);
+pub(super) type Parts = (i32, Option<u64>, Option<u64>, u64, [bool; 3]);
+
+/// The rights of a process, with which the files are opened that it has named. It may have changed its user since it connected.
+#[derive(Clone)]
+pub(super) enum Rights {
+    /// It has the monitor's user.
+    Monitors,
+    Of(Identity),
+    /// The process is gone.
+    Unknown,
+}
 
 impl Process {
     /// The process that has connected `socket`, whose id the socket's peer credentials say is `pid`.
@@ -41,7 +55,7 @@ impl Process {
         // Read only where the kernel has no unique id, and used only if the id was still the process's own afterwards.
         let started = if unique.is_none() { start_time(pid) } else { None };
         let started = started.filter(|_| process::has_its_id(&pidfd));
-        Self { pid, pidfd: Some(Rc::new(pidfd)), started, unique, page: HostPage::default() }
+        Self { pid, pidfd: Some(Rc::new(pidfd)), started, unique, page: HostPage::default(), named_directory: None }
     }
 
     /// For kernels before 6.5, where only the id is known. Where the id is reused meanwhile the process counts as gone.
@@ -50,12 +64,12 @@ impl Process {
         let pidfd = process::pidfd(pid);
         let started = start_time(pid).filter(|started| before == Some(*started));
         let pidfd = pidfd.filter(|_| started.is_some()).map(Rc::new);
-        Self { pid, pidfd, started, unique: None, page: HostPage::default() }
+        Self { pid, pidfd, started, unique: None, page: HostPage::default(), named_directory: None }
     }
 
     /// What a process that has none of this one's memory needs to know of it, and the descriptors that go with it.
     pub(super) fn to_parts(&self) -> (Parts, Vec<BorrowedFd<'_>>) {
-        let descriptors = [self.end(), self.page.memfd()];
+        let descriptors = [self.end(), self.page.memfd(), self.named_directory.as_deref().map(OwnedFd::as_fd)];
         let has = descriptors.map(|descriptor| descriptor.is_some());
         ((self.pid, self.started, self.unique, self.page.address(), has), descriptors.into_iter().flatten().collect())
     }
@@ -63,8 +77,9 @@ impl Process {
     /// Takes what [`Self::to_parts`] has given.
     pub(super) fn from_parts(parts: Parts, descriptors: &mut impl Iterator<Item = OwnedFd>) -> Self {
         let (pid, started, unique, address, has) = parts;
-        let [pidfd, memfd] = has.map(|has| if has { descriptors.next() } else { None });
-        Self { pid, pidfd: pidfd.map(Rc::new), started, unique, page: HostPage::new(address, memfd) }
+        let [pidfd, memfd, directory] = has.map(|has| if has { descriptors.next() } else { None });
+        let (pidfd, named_directory) = (pidfd.map(Rc::new), directory.map(Rc::new));
+        Self { pid, pidfd, started, unique, page: HostPage::new(address, memfd), named_directory }
     }
 
     /// Whether both are one process.
@@ -86,6 +101,28 @@ impl Process {
         }
         let started = info.started();
         HostInfo { executable: info.executable, command_line: info.command_line, started }
+    }
+
+    /// The rights that it has now.
+    pub(super) fn rights(&self) -> Rights {
+        let identity = Status::of(self.pid).and_then(|status| status.identity());
+        match identity.filter(|_| !self.id_is_reused()) {
+            Some(identity) if identity.uid == rustix::process::geteuid().as_raw() => Rights::Monitors,
+            Some(identity) => Rights::Of(identity),
+            None => Rights::Unknown,
+        }
+    }
+
+    /// By what path files are made in its dump directory, which it calls `named`. Where it has not the monitor's user any more,
+    /// another directory may lie there by now, so it is the one that lay there at its hello.
+    pub(super) fn directory(&self, named: &Path, rights: &Rights) -> Result<PathBuf, String> {
+        if matches!(rights, Rights::Monitors) {
+            return Ok(named.to_owned());
+        }
+        let pinned = self.named_directory.as_ref().ok_or_else(|| {
+            format!("process {} has not the monitor's user, and {} was not there before", self.pid, named.display())
+        })?;
+        Ok(PathBuf::from(format!("/proc/self/fd/{}", pinned.as_raw_fd())))
     }
 
     /// What the process has put into its page.
@@ -145,7 +182,7 @@ pub(super) mod tests {
         let unique = process::unique_id(&pidfd);
         child.wait().unwrap();
         let (pid, pidfd) = (std::process::id() as i32, Some(Rc::new(pidfd)));
-        Process { pid, pidfd, started: Some(1), unique, page: HostPage::default() }
+        Process { pid, pidfd, started: Some(1), unique, page: HostPage::default(), named_directory: None }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use rustix::time::ClockId;
 
+use crate::sys::identity::Identity;
+
 /// A host as its record describes it. Each part is None where it cannot be read, as when the host is gone.
 #[derive(Clone, Default)]
 pub(super) struct ProcessInfo {
@@ -90,6 +92,45 @@ impl Stat {
 pub(super) fn proc_entry(pid: i32, stat: Option<&Stat>, other: i32) -> i32 {
     let is_zombie = stat.is_some_and(Stat::is_zombie);
     if is_zombie && Path::new(&format!("/proc/{pid}/task/{other}")).exists() { other } else { pid }
+}
+
+/// /proc/PID/status as read once.
+pub(super) struct Status(String);
+
+impl Status {
+    pub(super) fn of(pid: i32) -> Option<Self> {
+        Self::read(&format!("/proc/{pid}/status"))
+    }
+
+    pub(super) fn of_thread(pid: i32, tid: i32) -> Option<Self> {
+        Self::read(&format!("/proc/{pid}/task/{tid}/status"))
+    }
+
+    fn read(path: &str) -> Option<Self> {
+        Some(Self(String::from_utf8_lossy(&read(path).ok()?).into_owned()))
+    }
+
+    /// The numbers of the line that begins so; None where there is none.
+    fn numbers<T: FromStr>(&self, name: &str) -> Option<Vec<T>> {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
+    }
+
+    /// The ids of the process or thread in each name space, the reader's first (proc(5), NSpid; Linux 4.1).
+    pub(super) fn ids(&self) -> Option<Vec<i32>> {
+        self.numbers("NSpid")
+    }
+
+    /// The effective user.
+    pub(super) fn effective_uid(&self) -> Option<u32> {
+        self.numbers("Uid")?.get(1).copied()
+    }
+
+    /// The user and groups that count when it opens a file.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        let [uid, gid] = [self.numbers("Uid")?.get(3).copied()?, self.numbers("Gid")?.get(3).copied()?];
+        Some(Identity { uid, gid, groups: self.numbers("Groups")? })
+    }
 }
 
 /// The wait status of a process that has ended and was not waited for. The kernel shows it to the process's own user (proc(5),

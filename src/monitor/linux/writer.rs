@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::attachments::Attachments;
 use super::dump::{self, DumpRequest, FinishedDump, StoppedProcess, SystemInfo};
-use super::process::Process;
+use super::process::{Process, Rights};
 use super::signal_names;
 use crate::monitor::hosts::Description;
 use crate::monitor::queue::{Cause, Job, Work, Written};
@@ -37,24 +37,34 @@ type NamedFile = (File, PathBuf);
 /// copied, the files are synced, and old ones are removed.
 pub(super) fn write(job: &Job<Process>, system: &SystemInfo, host_end: Duration, visible: impl FnOnce(&Written)) {
     let Description { dump_dir, app_name, retention, .. } = &job.description;
+    let visible = |written: &Written| visible(&written.named_in(dump_dir));
+    let rights = job.process.rights();
+    let directory = match job.process.directory(dump_dir, &rights) {
+        Ok(directory) => directory,
+        Err(reason) => return visible(&Written { failure: Some(reason), ..Written::default() }),
+    };
+    let directory = directory.as_path();
     let stem = report_files::stem(app_name, job.pid);
     let files = match &job.work {
-        Work::Dump { tid, cause } => {
-            dump_and_record(&DumpJob { job, system, tid: *tid, cause }, &stem, host_end, visible)
-        }
+        Work::Dump { tid, cause } => dump_and_record(
+            &DumpJob { job, rights: &rights, directory, system, tid: *tid, cause },
+            &stem,
+            host_end,
+            visible,
+        ),
         Work::FailedDump { tid, cause, writer, reason } => {
-            report_files::remove_temporary(dump_dir, *writer);
+            report_files::remove_temporary(directory, *writer);
             let entries = job.process.entries();
             let facts = host_facts(job, &entries, host_info(job, *tid));
             let record = record_of_dump(&facts, *tid, cause, Err(reason));
-            let record = write_record(job, &stem, &record, visible, Some(reason.clone()));
+            let record = write_record(directory, &stem, &record, visible, Some(reason.clone()));
             [None, record]
         }
         Work::Death { status } => {
             let entries = job.process.entries();
             let facts = host_facts(job, &entries, job.info.clone().unwrap_or_default());
             let record = record::of_death(&facts, signal_names::of_exit(*status));
-            [None, write_record(job, &stem, &record, visible, None)]
+            [None, write_record(directory, &stem, &record, visible, None)]
         }
     };
     for (file, path) in files.iter().flatten() {
@@ -63,11 +73,11 @@ pub(super) fn write(job: &Job<Process>, system: &SystemInfo, host_end: Duration,
         }
     }
     if let Some((_, newest)) = files.into_iter().flatten().next().filter(|(_, newest)| newest.exists()) {
-        for removed in retention::prune(dump_dir, *retention, &name(newest.file_stem())) {
+        for removed in retention::prune(directory, *retention, &name(newest.file_stem())) {
             log::info!("removed {}: more than the retention keeps", removed.display());
         }
     }
-    report_files::remove_abandoned(dump_dir);
+    report_files::remove_abandoned(directory);
 }
 
 /// Writes in this process, where no child can be started (RLIMIT_NPROC): a dump that holds up the others is better than none.
@@ -90,6 +100,9 @@ pub(super) fn write_here(job: &Job<Process>, system: &SystemInfo, visible: impl 
 /// A dump that is to be made.
 struct DumpJob<'a> {
     job: &'a Job<Process>,
+    rights: &'a Rights,
+    /// Where the files are made.
+    directory: &'a Path,
     system: &'a SystemInfo,
     tid: i32,
     cause: &'a Cause,
@@ -102,8 +115,7 @@ fn dump_and_record(
     host_end: Duration,
     visible: impl FnOnce(&Written),
 ) -> [Option<NamedFile>; 2] {
-    let DumpJob { job, tid, cause, .. } = *of;
-    let directory = &job.description.dump_dir;
+    let DumpJob { job, rights, directory, tid, cause, .. } = *of;
     let (info, happened) = (host_info(job, tid), SystemTime::now());
     let mut dumped = write_dump(of, stem);
     let entries = match &mut dumped {
@@ -112,7 +124,7 @@ fn dump_and_record(
     };
     let host = HostFacts { happened, ..host_facts(job, &entries, info) };
     let stem = dumped.as_ref().map_or_else(|_| stem.to_owned(), |dumped| name(dumped.path.file_stem()));
-    let mut attachments = Attachments::copy(&entries.attachments, directory, &stem);
+    let mut attachments = Attachments::copy(&entries.attachments, rights.clone(), directory, &stem);
     let facts = dumped.as_ref().map(|dumped| &dumped.facts).map_err(String::as_str);
     let description = record_of_dump(&host, tid, cause, facts);
     let first = record::with_attachments(description.clone(), attachments.names(), attachments.failures());
@@ -187,8 +199,8 @@ struct WrittenDump {
 }
 
 fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
-    let DumpJob { job, system, tid, cause } = *of;
-    let Description { dump_dir, contents, .. } = &job.description;
+    let DumpJob { job, directory, system, tid, cause, .. } = *of;
+    let contents = job.description.contents;
     let pid = job.pid;
     let is_true = || match job.process.id_is_reused() {
         true => Err(format!("process {pid} has ended, and its id is another process's by now")),
@@ -201,9 +213,9 @@ fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
     };
     // It stops while the file is made.
     let process = StoppedProcess::stop(pid, tid, context.is_some());
-    let mut new = NewFile::create(dump_dir, stem).map_err(|error| at("cannot make a file", dump_dir, &error))?;
+    let mut new = NewFile::create(directory, stem).map_err(|error| at("cannot make a file", directory, &error))?;
     let entries = || job.process.entries();
-    let mut finished = dump::make(process, &DumpRequest { context, entries: &entries, contents: *contents, system })?;
+    let mut finished = dump::make(process, &DumpRequest { context, entries: &entries, contents, system })?;
     if context.is_none() {
         // It continues, so it does not wait for the disk.
         finished.resume();
@@ -211,8 +223,8 @@ fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
     // Checked again after reading: all that was read is of this process if its id was not reused in between.
     is_true()?;
     let start = Instant::now();
-    new.file.write_all(&finished.bytes).map_err(|error| at("cannot write the dump", dump_dir, &error))?;
-    let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", dump_dir, &error))?;
+    new.file.write_all(&finished.bytes).map_err(|error| at("cannot write the dump", directory, &error))?;
+    let (file, path) = new.publish("dmp").map_err(|error| at("cannot name the dump", directory, &error))?;
     let facts = DumpFacts {
         file_name: name(path.file_name()),
         bytes: finished.bytes.len(),
@@ -250,13 +262,13 @@ fn record_of_dump(host: &HostFacts<'_>, tid: i32, cause: &Cause, dump: Result<&D
 
 /// Writes a record that goes without a dump, and tells of it. `failure` is why the dump is missing.
 fn write_record(
-    job: &Job<Process>,
+    directory: &Path,
     stem: &str,
     record: &Value,
     visible: impl FnOnce(&Written),
     failure: Option<String>,
 ) -> Option<NamedFile> {
-    let (file, failure) = match put_record(&job.description.dump_dir, stem, record, |new| new.publish("json")) {
+    let (file, failure) = match put_record(directory, stem, record, |new| new.publish("json")) {
         Ok(file) => (Some(file), failure),
         Err(reason) => (None, Some(failure.unwrap_or(reason))),
     };
@@ -291,11 +303,13 @@ fn name(part: Option<&OsStr>) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::rc::Rc;
 
     #[test]
     fn a_process_whose_id_is_anothers_is_not_dumped() {
         let directory = tempfile::tempdir().unwrap();
-        let process = crate::monitor::linux::process::tests::with_our_id();
+        let mut process = crate::monitor::linux::process::tests::with_our_id();
+        process.named_directory = Some(Rc::new(File::open(directory.path()).unwrap().into()));
         let description = Description::default_in(directory.path());
         let (pid, requested) = (process.pid, Instant::now());
         let work = Work::Dump { tid: pid, cause: Cause::Request("to see".to_owned()) };
@@ -303,7 +317,9 @@ mod tests {
         let written = write_here(&job, &SystemInfo::read(), |_| {});
         assert_eq!(written.dump, None);
         assert!(written.failure.unwrap().contains("its id is another process's"));
-        let record: Value = serde_json::from_slice(&std::fs::read(written.record.unwrap()).unwrap()).unwrap();
+        let record = written.record.unwrap();
+        assert!(record.starts_with(directory.path()), "{}", record.display());
+        let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
         assert_eq!((&record["pid"], &record["executable"]["path"]), (&json!(pid), &json!(null)));
     }
 }
