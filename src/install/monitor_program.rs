@@ -1,6 +1,5 @@
 //! Which executable becomes the monitor where none runs, and its command line.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -69,10 +68,13 @@ fn usual_places() -> Vec<PathBuf> {
     let prefixes = library_dir.into_iter().flat_map(|dir| dir.ancestors().skip(1).take(2));
     let bin_dirs: Vec<PathBuf> = prefixes.map(|prefix| prefix.join("bin")).collect();
     let directories = library_dir.into_iter().chain(bin_dirs.iter().map(PathBuf::as_path)).chain(host_dir);
-    let mut places: Vec<PathBuf> = directories.map(|directory| directory.join(NAME)).collect();
-    // The host's executable and the library may lie in one directory, or be one file.
-    let mut seen = HashSet::new();
-    places.retain(|place| seen.insert(place.clone()));
+    let mut places: Vec<PathBuf> = Vec::new();
+    for place in directories.map(|directory| directory.join(NAME)) {
+        // The host's executable and the library may lie in one directory, or be one file.
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
     places
 }
 

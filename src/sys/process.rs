@@ -88,16 +88,24 @@ pub(crate) fn describe_status(status: Option<i32>) -> String {
     }
 }
 
-/// Has `function` called when the process ends by exit(3) or a return from main.
-pub(crate) fn at_exit(function: extern "C" fn()) {
+/// Has `function` called when the process ends by exit(3) or a return from main. False where there is no memory for that.
+pub(crate) fn at_exit(function: extern "C" fn()) -> bool {
     // SAFETY: the function stays loaded, since the library is linked with `-z nodelete`.
-    unsafe { libc::atexit(function) };
+    unsafe { libc::atexit(function) == 0 }
 }
 
-/// Has `before` called by every thread that forks, and afterwards one function in the parent and one in the child.
-pub(crate) fn at_fork(before: extern "C" fn(), in_parent: extern "C" fn(), in_child: extern "C" fn()) {
+/// Has `before` called by every thread that forks, and afterwards one function in the parent and one in the child. Fails where
+/// there is no memory for that.
+pub(crate) fn at_fork(
+    before: extern "C" fn(),
+    in_parent: extern "C" fn(),
+    in_child: extern "C" fn(),
+) -> io::Result<()> {
     // SAFETY: the functions stay loaded, since the library is linked with `-z nodelete`.
-    unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+    match unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }
 
 /// Names the calling process as `ps` and `top` show it (prctl(2), at most 15 bytes).
