@@ -81,7 +81,11 @@ fn usual_places() -> Vec<PathBuf> {
 /// Checks the message of a monitor's ready pipe. It is empty where the monitor has ended.
 pub(super) fn check_ready(program: &Path, message: &[u8]) -> Result<()> {
     if message.is_empty() {
-        return Err(failed(program, "ended before it was ready: it has to call cm_run_monitor first thing in main"));
+        return Err(failed(
+            program,
+            "ended before it was ready: does it call cm_run_monitor first thing in main, and may it have the memory that \
+             it needs (setrlimit(2), RLIMIT_AS)?",
+        ));
     }
     wire::parse_ready(message).map_err(|reason| failed(program, format_args!("failed: {reason}")))
 }

@@ -157,9 +157,8 @@ pub(crate) fn unique_id(pidfd: &OwnedFd) -> Option<u64> {
 }
 
 /// Undoes what a monitor may have inherited and must not have: an ignored SIGCHLD, without which nothing tells that a traced
-/// thread has stopped (sigaction(2), `SA_NOCLDWAIT`), blocked signals, and soft limits below the hard ones.
+/// thread has stopped (sigaction(2), `SA_NOCLDWAIT`), blocked signals, and low limits.
 pub(crate) fn reset_inherited() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let child = super::signals::libc_get(libc::SIGCHLD);
     if child.handler == libc::SIG_IGN || child.flags & libc::SA_NOCLDWAIT as usize != 0 {
         let _ = super::signals::libc_set(libc::SIGCHLD, &super::signals::Action::DEFAULT);
@@ -175,9 +174,21 @@ pub(crate) fn reset_inherited() {
         }
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const unblocked, std::ptr::null_mut());
     }
-    for resource in [Resource::Fsize, Resource::As, Resource::Data, Resource::Cpu, Resource::Nproc, Resource::Nofile] {
-        let limit = getrlimit(resource);
-        // To raise a soft limit to the hard one is always allowed (setrlimit(2)).
-        let _ = setrlimit(resource, Rlimit { current: limit.maximum, ..limit });
+    raw::raise_limits();
+}
+
+/// What the limits of this process leave too little of for dumps, in words.
+pub(crate) fn limits_without_room() -> Result<(), String> {
+    let needs =
+        [("RLIMIT_FSIZE", libc::RLIMIT_FSIZE as i32, 1 << 20), ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE as i32, 16)];
+    for (name, resource, needed) in needs {
+        let limit = raw::limit(resource).map_or(needed, |limit| limit.rlim_cur);
+        if limit < needed {
+            return Err(format!(
+                "the limit {name} is {limit}, and dumps need {needed} at least (setrlimit(2)): raise it, or start \
+                 `crash-monitor run` where it is higher"
+            ));
+        }
     }
+    Ok(())
 }
