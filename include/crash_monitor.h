@@ -25,6 +25,7 @@
  * Systems    What is said here holds on Linux. On Windows and macOS some functions and settings are refused with
  *            CM_ERR_UNSUPPORTED: docs/platforms.md says which, and what else differs. Paths are UTF-8 on Windows.
  *            A Windows program that links with the static library defines CM_STATIC before it includes this file.
+ * Memory     Where memory runs out a function returns a status all the same, which may be CM_ERR_SYSTEM (Linux).
  * Defects    A defect in the library is returned as CM_ERR_INTERNAL, and does not end the process.
  */
 
@@ -651,7 +652,8 @@ CM_API cm_status cm_config_set_crash_callback(cm_config *config, cm_crash_callba
  *
  * reason: up to 1024 bytes of UTF-8 for the record; NULL means none.
  * dump_path: gets the dump's path, absolute, in the file system's own bytes; written on success only; NULL where the
- * path is not wanted. The string is valid until the next dump on demand by the same thread, or the thread's end.
+ * path is not wanted. The string is valid until the next dump on demand by the same thread, or the thread's end; it is empty
+ * where there is no memory for it.
  * Returns when the dump is in the dump directory: CM_OK; CM_ERR_INVALID_ARGUMENT (not UTF-8), CM_ERR_LIMIT,
  * CM_ERR_NOT_INSTALLED, CM_ERR_DUMP (the monitor could not write it), CM_ERR_TIMEOUT (not within the deadline of
  * cm_config_set_deadline_ms), CM_ERR_UNSUPPORTED (the monitor is minidumper's server), or, where the monitor has gone

@@ -1,19 +1,17 @@
 //! Attached files, dumps on demand, and the start of heartbeats.
 
-use std::cell::RefCell;
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::ptr::NonNull;
 use std::time::Duration;
 
+use super::thread_text::ThreadText;
 use super::{args, guard};
 use crate::error::Result;
 use crate::install;
 use crate::status::cm_status;
 
-thread_local! {
-    /// The path of this thread's last dump on demand.
-    static DUMP: RefCell<CString> = RefCell::default();
-}
+/// The path of a thread's last dump on demand.
+static DUMP: ThreadText = ThreadText::new();
 
 /// Has the monitor write a dump of this process as it is, which then goes on: any number of times, from any thread. The
 /// calling thread is the one that the dump shows first. All threads stop while they are read, some 2 milliseconds for
@@ -21,7 +19,8 @@ thread_local! {
 ///
 /// `reason`: up to 1024 bytes of UTF-8 for the record; NULL means none.
 /// `dump_path`: gets the dump's path, absolute, in the file system's own bytes; written on success only; NULL where the
-/// path is not wanted. The string is valid until the next dump on demand by the same thread, or the thread's end.
+/// path is not wanted. The string is valid until the next dump on demand by the same thread, or the thread's end; it is empty
+/// where there is no memory for it.
 /// Returns when the dump is in the dump directory: `CM_OK`; `CM_ERR_INVALID_ARGUMENT` (not UTF-8), `CM_ERR_LIMIT`,
 /// `CM_ERR_NOT_INSTALLED`, `CM_ERR_DUMP` (the monitor could not write it), `CM_ERR_TIMEOUT` (not within the deadline of
 /// `cm_config_set_deadline_ms`), `CM_ERR_UNSUPPORTED` (the monitor is minidumper's server), or, where the monitor has gone
@@ -58,13 +57,8 @@ pub unsafe extern "C" fn cm_dump_now_n(
 fn dump_now(reason: Option<&str>, dump_path: *mut *const c_char) -> Result<()> {
     let path = install::dump_now(reason.unwrap_or_default())?;
     if let Some(output) = NonNull::new(dump_path) {
-        let path = CString::new(path.into_os_string().into_encoded_bytes()).unwrap_or_default();
-        let kept = DUMP.try_with(|last| {
-            last.replace(path);
-            last.borrow().as_ptr()
-        });
-        // SAFETY: not NULL, so by the C API's contract the caller's variable. A thread whose storage is gone, in the
-        // destructors at its end, gets an empty path.
+        let kept = DUMP.set(path.as_os_str().as_encoded_bytes());
+        // SAFETY: not NULL, so by the C API's contract the caller's variable.
         unsafe { output.write(kept.unwrap_or(c"".as_ptr())) };
     }
     Ok(())

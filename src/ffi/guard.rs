@@ -5,13 +5,32 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::cancellation::not_cancelled;
 use super::last_error;
 use crate::error::{Error, Result, StaticError};
-use crate::status::{CM_ERR_INTERNAL, CM_OK, cm_status};
+use crate::status::{CM_ERR_INTERNAL, CM_ERR_SYSTEM, CM_OK, cm_status};
+#[cfg(all(target_os = "linux", feature = "allocator"))]
+use crate::sys::reserve;
 
-/// Runs `body` and keeps its error, or its panic, for `cm_last_error`.
+/// Without a reserve an allocation that fails ends the process.
+#[cfg(not(all(target_os = "linux", feature = "allocator")))]
+mod reserve {
+    pub(super) fn has_room() -> bool {
+        true
+    }
+
+    pub(super) fn give_up() {}
+}
+
+const NO_MEMORY: StaticError = StaticError::new(CM_ERR_SYSTEM, c"out of memory, and so are 16 other calls: try again");
+
+/// Runs `body` and keeps its error, or its panic, for `cm_last_error`. What `body` allocates where there is no memory comes from
+/// the reserve.
 ///
 /// `AssertUnwindSafe`: what a panic leaves half done lives behind mutexes, which it poisons.
 pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, cm_status> {
-    not_cancelled(|| {
+    if !reserve::has_room() {
+        last_error::set_static(NO_MEMORY.message);
+        return Err(NO_MEMORY.status);
+    }
+    let result = not_cancelled(|| {
         let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
             let text = panic
                 .downcast_ref::<&str>()
@@ -21,11 +40,12 @@ pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<
             Err(Error::new(CM_ERR_INTERNAL, format!("defect in crash-monitor, please report it: {text}")))
         });
         result.map_err(|error| {
-            let status = error.status();
-            last_error::set(error.message());
-            status
+            last_error::set(&error);
+            error.status()
         })
-    })
+    });
+    reserve::give_up();
+    result
 }
 
 /// [`guard`] for the many functions whose only result is a status.

@@ -1,28 +1,35 @@
 //! The calling thread's last error message, and the texts of the status table.
 
-use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, c_char};
+use std::ptr;
 
 use super::cancellation::not_cancelled;
+use super::thread_text::ThreadText;
+use crate::error::Error;
 use crate::status::{self, cm_status};
+use crate::sys::thread_value::ThreadValue;
 
-thread_local! {
-    static LAST: RefCell<CString> = RefCell::default();
-    /// Where the last message is one that was known beforehand, that one.
-    static LAST_STATIC: Cell<Option<&'static CStr>> = const { Cell::new(None) };
-}
+static LAST: ThreadText = ThreadText::new();
+/// Where the last message is one that was known beforehand, that one.
+static LAST_STATIC: ThreadValue = ThreadValue::new(None);
 
-/// Keeps a message that was known beforehand. May be called by a signal handler: it needs no memory.
+/// Keeps a message that was known beforehand. May be called by a signal handler: it needs no memory of its own.
 pub(super) fn set_static(message: &'static CStr) {
-    let _ = LAST_STATIC.try_with(|last| last.set(Some(message)));
+    // Where the system has no place for it, an earlier message stays.
+    let _ = LAST_STATIC.set(message.as_ptr().cast_mut().cast());
 }
 
-/// Keeps `message` for this thread; a NUL in it (from a path, say) becomes a replacement character.
-pub(super) fn set(message: &str) {
-    let message = CString::new(message.replace('\0', "\u{fffd}")).unwrap_or_default();
-    // A thread that is ending may have no storage left; then it cannot read the message either.
-    let _ = LAST.try_with(|last| last.replace(message));
-    let _ = LAST_STATIC.try_with(|last| last.set(None));
+/// Keeps an error's message for this thread; a NUL in it (from a path, say) becomes a replacement character. Where there is no
+/// memory for it the status's own text stands for it.
+pub(super) fn set(error: &Error) {
+    match LAST.set(error.message().replace('\0', "\u{fffd}").as_bytes()) {
+        // Where nothing was ever set there is nothing to be set back.
+        Some(_) if LAST_STATIC.get().is_null() => {}
+        Some(_) => {
+            let _ = LAST_STATIC.set(ptr::null_mut());
+        }
+        None => set_static(status::text(error.status())),
+    }
 }
 
 /// Returns the calling thread's last error message: what failed, where, and what would be right. UTF-8, never NULL; the
@@ -33,8 +40,8 @@ pub(super) fn set(message: &str) {
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_last_error() -> *const c_char {
     not_cancelled(|| {
-        let known = LAST_STATIC.try_with(Cell::get).ok().flatten().map(CStr::as_ptr);
-        known.or_else(|| LAST.try_with(|last| last.borrow().as_ptr()).ok()).unwrap_or(c"".as_ptr())
+        let known: *const c_char = LAST_STATIC.get().cast_const().cast();
+        if known.is_null() { LAST.get().unwrap_or(c"".as_ptr()) } else { known }
     })
 }
 

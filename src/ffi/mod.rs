@@ -22,6 +22,7 @@ mod monitor;
 mod page;
 mod report;
 mod thread;
+mod thread_text;
 mod version;
 
 pub use config::*;

@@ -1,6 +1,5 @@
 //! Which executable becomes the monitor where none runs, and its command line.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -69,17 +68,24 @@ fn usual_places() -> Vec<PathBuf> {
     let prefixes = library_dir.into_iter().flat_map(|dir| dir.ancestors().skip(1).take(2));
     let bin_dirs: Vec<PathBuf> = prefixes.map(|prefix| prefix.join("bin")).collect();
     let directories = library_dir.into_iter().chain(bin_dirs.iter().map(PathBuf::as_path)).chain(host_dir);
-    let mut places: Vec<PathBuf> = directories.map(|directory| directory.join(NAME)).collect();
-    // The host's executable and the library may lie in one directory, or be one file.
-    let mut seen = HashSet::new();
-    places.retain(|place| seen.insert(place.clone()));
+    let mut places: Vec<PathBuf> = Vec::new();
+    for place in directories.map(|directory| directory.join(NAME)) {
+        // The host's executable and the library may lie in one directory, or be one file.
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
     places
 }
 
 /// Checks the message of a monitor's ready pipe. It is empty where the monitor has ended.
 pub(super) fn check_ready(program: &Path, message: &[u8]) -> Result<()> {
     if message.is_empty() {
-        return Err(failed(program, "ended before it was ready: it has to call cm_run_monitor first thing in main"));
+        return Err(failed(
+            program,
+            "ended before it was ready: does it call cm_run_monitor first thing in main, and may it have the memory that \
+             it needs (setrlimit(2), RLIMIT_AS)?",
+        ));
     }
     wire::parse_ready(message).map_err(|reason| failed(program, format_args!("failed: {reason}")))
 }

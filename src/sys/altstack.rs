@@ -2,10 +2,9 @@
 
 use std::ffi::c_void;
 use std::io;
-use std::num::NonZeroUsize;
 use std::ptr;
 
-use once_cell::race::OnceNonZeroUsize;
+use super::thread_value::ThreadValue;
 
 /// Room for our handler, besides the frame that the kernel puts on the stack.
 const HANDLER_SPACE: usize = 64 * 1024;
@@ -27,18 +26,14 @@ pub(crate) fn ensure() -> io::Result<()> {
     if current.ss_flags & libc::SS_DISABLE == 0 && current.ss_size >= kernel_frame() + HANDLER_SPACE_MIN {
         return Ok(());
     }
-    let key = (KEY.get_or_try_init(create_key)?.get() - 1) as libc::pthread_key_t;
     let page = rustix::param::page_size();
     let usable = (HANDLER_SPACE + kernel_frame()).next_multiple_of(page);
-    // SAFETY: a key of ours; NULL where this thread has no stack of ours yet.
-    let mut start = unsafe { libc::pthread_getspecific(key) };
+    let mut start = OURS.get();
     if start.is_null() {
         start = map_with_guard(page, usable)?;
-        // SAFETY: a key of ours; the value is the mapping that the destructor unmaps.
-        let error = unsafe { libc::pthread_setspecific(key, start) };
-        if error != 0 {
+        if let Err(error) = OURS.set(start) {
             unmap(start);
-            return Err(io::Error::from_raw_os_error(error));
+            return Err(error);
         }
     }
     let stack = libc::stack_t { ss_sp: start.wrapping_byte_add(page), ss_flags: 0, ss_size: usable };
@@ -76,19 +71,8 @@ fn map_with_guard(page: usize, usable: usize) -> io::Result<*mut c_void> {
     Ok(start)
 }
 
-/// The key plus one whose destructor unmaps a thread's stack. A POSIX key and not `thread_local!`, because its destructor also
-/// runs for threads that C made, and after Rust's own storage is gone. Threads at the same time may make one key too many; in
-/// exchange there is no lock that a forked child could find locked.
-static KEY: OnceNonZeroUsize = OnceNonZeroUsize::new();
-
-fn create_key() -> io::Result<NonZeroUsize> {
-    let mut key = 0;
-    // SAFETY: room for one key; the destructor stays loaded, since the library is linked with `-z nodelete`.
-    match unsafe { libc::pthread_key_create(&raw mut key, Some(on_thread_exit)) } {
-        0 => Ok(NonZeroUsize::MIN.saturating_add(key as usize)),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
-}
+/// The stack that we have made for a thread.
+static OURS: ThreadValue = ThreadValue::new(Some(on_thread_exit));
 
 extern "C" fn on_thread_exit(start: *mut c_void) {
     unmap(start);

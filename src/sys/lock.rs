@@ -31,7 +31,7 @@ pub(crate) struct Lock<T> {
 const FORKS: usize = 1;
 
 /// The calling thread. In a child of fork(3) its number is the same, unlike its id.
-fn this_thread() -> usize {
+pub(super) fn this_thread() -> usize {
     // SAFETY: no argument, no failure.
     unsafe { libc::pthread_self() as usize }
 }

@@ -23,6 +23,8 @@ pub(crate) mod program;
 pub(crate) mod ptrace;
 #[cfg(target_os = "linux")]
 pub(crate) mod raw;
+#[cfg(all(target_os = "linux", feature = "allocator"))]
+pub(crate) mod reserve;
 #[cfg(target_os = "linux")]
 pub(crate) mod sealed;
 #[cfg(target_os = "linux")]
@@ -34,5 +36,6 @@ pub(crate) mod stack_guarantee;
 #[cfg(target_os = "linux")]
 pub(crate) mod syscall;
 pub(crate) mod termination;
+pub(crate) mod thread_value;
 #[cfg(target_os = "linux")]
 pub(crate) mod valgrind;

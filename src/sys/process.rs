@@ -88,16 +88,24 @@ pub(crate) fn describe_status(status: Option<i32>) -> String {
     }
 }
 
-/// Has `function` called when the process ends by exit(3) or a return from main.
-pub(crate) fn at_exit(function: extern "C" fn()) {
+/// Has `function` called when the process ends by exit(3) or a return from main. False where there is no memory for that.
+pub(crate) fn at_exit(function: extern "C" fn()) -> bool {
     // SAFETY: the function stays loaded, since the library is linked with `-z nodelete`.
-    unsafe { libc::atexit(function) };
+    unsafe { libc::atexit(function) == 0 }
 }
 
-/// Has `before` called by every thread that forks, and afterwards one function in the parent and one in the child.
-pub(crate) fn at_fork(before: extern "C" fn(), in_parent: extern "C" fn(), in_child: extern "C" fn()) {
+/// Has `before` called by every thread that forks, and afterwards one function in the parent and one in the child. Fails where
+/// there is no memory for that.
+pub(crate) fn at_fork(
+    before: extern "C" fn(),
+    in_parent: extern "C" fn(),
+    in_child: extern "C" fn(),
+) -> io::Result<()> {
     // SAFETY: the functions stay loaded, since the library is linked with `-z nodelete`.
-    unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+    match unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }
 
 /// Names the calling process as `ps` and `top` show it (prctl(2), at most 15 bytes).
@@ -179,9 +187,8 @@ pub(crate) fn unique_id(pidfd: &OwnedFd) -> Option<u64> {
 }
 
 /// Undoes what a monitor may have inherited and must not have: an ignored SIGCHLD, without which nothing tells that a traced
-/// thread has stopped (sigaction(2), `SA_NOCLDWAIT`), blocked signals, and soft limits below the hard ones.
+/// thread has stopped (sigaction(2), `SA_NOCLDWAIT`), blocked signals, and low limits.
 pub(crate) fn reset_inherited() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let child = super::signals::libc_get(libc::SIGCHLD);
     if child.handler == libc::SIG_IGN || child.flags & libc::SA_NOCLDWAIT as usize != 0 {
         let _ = super::signals::libc_set(libc::SIGCHLD, &super::signals::Action::DEFAULT);
@@ -197,9 +204,21 @@ pub(crate) fn reset_inherited() {
         }
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const unblocked, std::ptr::null_mut());
     }
-    for resource in [Resource::Fsize, Resource::As, Resource::Data, Resource::Cpu, Resource::Nproc, Resource::Nofile] {
-        let limit = getrlimit(resource);
-        // To raise a soft limit to the hard one is always allowed (setrlimit(2)).
-        let _ = setrlimit(resource, Rlimit { current: limit.maximum, ..limit });
+    raw::raise_limits();
+}
+
+/// What the limits of this process leave too little of for dumps, in words.
+pub(crate) fn limits_without_room() -> Result<(), String> {
+    let needs =
+        [("RLIMIT_FSIZE", libc::RLIMIT_FSIZE as i32, 1 << 20), ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE as i32, 16)];
+    for (name, resource, needed) in needs {
+        let limit = raw::limit(resource).map_or(needed, |limit| limit.rlim_cur);
+        if limit < needed {
+            return Err(format!(
+                "the limit {name} is {limit}, and dumps need {needed} at least (setrlimit(2)): raise it, or start \
+                 `crash-monitor run` where it is higher"
+            ));
+        }
     }
+    Ok(())
 }

@@ -78,8 +78,8 @@ pub(crate) fn own_executable() -> io::Result<PathBuf> {
 #[cfg(target_os = "linux")]
 pub(crate) fn arguments() -> Vec<OsString> {
     use std::os::unix::ffi::OsStringExt;
-    // Not std::env::args: the library may have been loaded by a program that std did not start.
-    let bytes = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    // What std has is empty where the C library does not pass it to shared libraries, as musl.
+    let Ok(bytes) = std::fs::read("/proc/self/cmdline") else { return std::env::args_os().collect() };
     bytes.split(|byte| *byte == 0).map(|argument| OsString::from_vec(argument.to_vec())).collect()
 }
 

@@ -306,6 +306,40 @@ pub(crate) fn set_dumpable(dumpable: bool) {
     let _ = unsafe { syscall!(libc::SYS_prctl, libc::PR_SET_DUMPABLE, dumpable, 0, 0, 0) };
 }
 
+/// What a monitor has of stack where its starter may have less: the usual limit.
+const STACK: u64 = 8 << 20;
+
+/// Raises this process's soft limits (setrlimit(2)) to the hard ones, but for those of core files and of what does not hinder a
+/// monitor. They are those of the host that has started it, and a monitor also works for others.
+pub(crate) fn raise_limits() {
+    let resources = [
+        libc::RLIMIT_FSIZE as i32,
+        libc::RLIMIT_DATA as i32,
+        libc::RLIMIT_STACK as i32,
+        libc::RLIMIT_AS as i32,
+        libc::RLIMIT_CPU as i32,
+        libc::RLIMIT_RTTIME as i32,
+        libc::RLIMIT_NPROC as i32,
+        libc::RLIMIT_NOFILE as i32,
+    ];
+    for resource in resources {
+        let Ok(mut limit) = limit(resource) else { continue };
+        // A higher one changes where a program's memory lies (mmap_base in arch/x86/mm/mmap.c).
+        let enough = if resource == libc::RLIMIT_STACK as i32 { STACK.max(limit.rlim_cur) } else { limit.rlim_max };
+        limit.rlim_cur = enough.min(limit.rlim_max);
+        // SAFETY: the pointer is to a live limit.
+        let _ = unsafe { syscall!(libc::SYS_prlimit64, 0, resource, &raw const limit, 0) };
+    }
+}
+
+/// A limit of this process, soft and hard.
+pub(crate) fn limit(resource: i32) -> SysResult<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: room for one limit.
+    unsafe { syscall!(libc::SYS_prlimit64, 0, resource, 0, &raw mut limit) }?;
+    Ok(limit)
+}
+
 /// Ends a process that this library started.
 pub(crate) fn kill(pid: i32) {
     // SAFETY: integers only.

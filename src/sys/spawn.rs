@@ -56,8 +56,8 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// Starts the program in a session of its own, with default signal actions, `/` as its directory, umask 077, its
-    /// standard descriptors on `/dev/null`, `ready` as descriptor 3 and every other one closed. Gives its pid once the program
+    /// Starts the program in a session of its own, with default signal actions, `/` as its directory, umask 077, the highest
+    /// limits that it may have, its standard descriptors on `/dev/null`, `ready` as descriptor 3 and every other one closed. Gives its pid once the program
     /// has been executed, or the errno of the step that failed.
     ///
     /// Signal safety: may be called by a signal handler. The pointers have to be good and the stacks unused.
@@ -125,13 +125,15 @@ fn replace_self(launch: &Launch, ready: RawFd) -> SysResult<()> {
     for signal in 1..=64 {
         let _ = signals::set(signal, &Action::DEFAULT);
     }
+    // Before the program is executed, which may need more memory than the host may have by now.
+    raw::raise_limits();
     // SAFETY: system calls with integers and live strings; this process is alone on its descriptor table.
     unsafe {
         let _ = syscall!(libc::SYS_setsid);
         let _ = syscall!(libc::SYS_umask, 0o077);
         syscall!(libc::SYS_chdir, c"/".as_ptr())?;
         // Out of the way of the descriptors that are set next: a host may have closed its standard ones.
-        let ready = syscall!(libc::SYS_fcntl, ready, libc::F_DUPFD, 10)?;
+        let ready = syscall!(libc::SYS_fcntl, ready, libc::F_DUPFD, READY_FD + 1)?;
         let null = syscall!(libc::SYS_openat, libc::AT_FDCWD, c"/dev/null".as_ptr(), libc::O_RDWR)?;
         for standard in 0..=2 {
             if standard != null {
@@ -150,10 +152,8 @@ fn replace_self(launch: &Launch, ready: RawFd) -> SysResult<()> {
 
 /// For kernels before 5.9, which have no close_range(2).
 fn close_one_by_one() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: room for one limit.
-    let _ = unsafe { syscall!(libc::SYS_prlimit64, 0, libc::RLIMIT_NOFILE, 0, &raw mut limit) };
-    for fd in READY_FD + 1..limit.rlim_cur.min(65_536) as RawFd {
+    let limit = raw::limit(libc::RLIMIT_NOFILE as i32).map_or(0, |limit| limit.rlim_cur);
+    for fd in READY_FD + 1..limit.min(65_536) as RawFd {
         raw::close(fd);
     }
 }

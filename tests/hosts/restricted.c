@@ -20,6 +20,20 @@ static void limit(int resource, int value) {
     require(!setrlimit(resource, &(struct rlimit){(rlim_t)value, (rlim_t)value}), "setrlimit");
 }
 
+/* Every soft limit of this process that hinders a monitor is low; the hard ones stay. */
+static void lower_soft_limits(void) {
+    static const struct { int resource; rlim_t soft; } limits[] = {
+        {RLIMIT_FSIZE, 4096},    {RLIMIT_DATA, 32 << 20}, {RLIMIT_STACK, 256 << 10}, {RLIMIT_AS, 64 << 20},
+        {RLIMIT_CPU, 60},        {RLIMIT_NOFILE, 32},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct rlimit limit;
+        require(!getrlimit(limits[i].resource, &limit), "getrlimit");
+        limit.rlim_cur = limits[i].soft;
+        require(!setrlimit(limits[i].resource, &limit), "setrlimit");
+    }
+}
+
 static void install(void) {
     char log[4096];
     snprintf(log, sizeof log, "%s/monitor.log", dump_dir);
@@ -163,6 +177,14 @@ int main(int argc, char **argv) {
         start_threads(1, idle);
         check(cm_attach_file("/proc/self/exe"));
         check(cm_dump_now("alive", NULL));
+    } else if (!strcmp(kind, "soft-limits")) {
+        lower_soft_limits();
+        install();
+        say("installed");
+        wait_for_line();
+    } else if (!strcmp(kind, "file-size")) {
+        limit(RLIMIT_FSIZE, argument);
+        install();
     } else if (!strcmp(kind, "descriptors")) {
         limit(RLIMIT_NOFILE, argument);
         install();

@@ -93,6 +93,52 @@ fn where_no_monitor_can_be_started_install_says_why() {
 }
 
 #[test]
+fn a_monitor_has_the_highest_limits_that_it_may_have() {
+    let sandbox = Sandbox::new();
+    let mut host = host().start(&sandbox, &["soft-limits"]);
+    host.wait_for("installed");
+    let monitor = sandbox.monitor_pid().expect("a monitor");
+    let limits = std::fs::read_to_string(format!("/proc/{monitor}/limits")).unwrap();
+    for name in ["Max cpu time", "Max file size", "Max data size", "Max open files", "Max address space"] {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let [soft, hard] = line.split_whitespace().take(2).collect::<Vec<_>>()[..] else { panic!("{limits}") };
+        assert_eq!(soft, hard, "{name}");
+    }
+    let stack = limits.lines().find_map(|line| line.strip_prefix("Max stack size")).unwrap();
+    assert_ne!(stack.split_whitespace().next(), Some("262144"), "{limits}");
+    host.go_on();
+    let ended = host.end();
+    assert_ended_by(&ended, libc::SIGSEGV);
+    let record = sandbox.only_record();
+    assert_eq!(record["failed"], serde_json::json!([]));
+    assert_segv_of(&sandbox.only_dump(), &self::host().path, ended.crashing_thread());
+}
+
+#[test]
+fn where_a_hard_limit_leaves_no_room_for_dumps_install_says_so() {
+    if !rustix::process::geteuid().is_root() {
+        return common::skip("only root can act as a user who owns nothing else");
+    }
+    for (kind, limit, name) in [("file-size", "0", "RLIMIT_FSIZE"), ("descriptors", "9", "RLIMIT_NOFILE")] {
+        let sandbox = Sandbox::new();
+        let commoner = Commoner::new(&sandbox, kind);
+        let ended = Running::start(&mut commoner.command(&sandbox, &[kind, limit])).end();
+        assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+        assert_eq!(ended.said("status "), crash_monitor::CM_ERR_MONITOR_START.to_string());
+        assert!(ended.said("message ").contains(&format!("the limit {name} is {limit}, and dumps need ")), "{ended:?}");
+        // There is one that was started where it is higher.
+        if kind == "file-size" {
+            let mut unlimited = commoner.command(&sandbox, &["wait"]);
+            let mut unlimited = Running::start(&mut unlimited);
+            unlimited.wait_for("waiting");
+            let ended = Running::start(&mut commoner.command(&sandbox, &[kind, limit])).end();
+            assert_ended_by(&ended, libc::SIGSEGV);
+            assert_segv_of(&sandbox.only_dump(), &commoner.host.path, ended.crashing_thread());
+        }
+    }
+}
+
+#[test]
 fn a_host_with_all_descriptors_in_use_gets_its_dump() {
     // Its monitor has inherited the limit, and there are few that it can do without.
     crash(&["descriptors", "16"]);

@@ -50,6 +50,17 @@ fn a_host_and_its_monitor_in_a_process_name_space() {
 }
 
 #[test]
+fn where_there_is_no_proc_install_says_so() {
+    let sandbox = Sandbox::new();
+    let Some(mut command) = unshare(&["--mount"]) else { return };
+    command.args(["sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"]);
+    let ended = Running::start(with_host(&mut command, &sandbox, "plain")).end();
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+    assert_eq!(ended.said("status "), crash_monitor::CM_ERR_MONITOR_START.to_string());
+    assert!(ended.said("message ").contains("/proc is not mounted"), "{ended:?}");
+}
+
+#[test]
 fn a_crash_of_a_name_spaces_first_process_ends_it() {
     let sandbox = Sandbox::new();
     let Some(mut command) = unshare(&PROCESSES) else { return };

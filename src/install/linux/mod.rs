@@ -55,7 +55,7 @@ impl Host {
 /// but its handlers may be gone where they could not be installed again.
 pub fn install(config: &Config) -> Result<()> {
     let settings = config.resolve()?;
-    forks::register();
+    forks::register()?;
     let mut host = HOST.lock();
     if let Some(before) = &host.installation {
         refuse_other(&before.settings, &settings)?;
@@ -113,7 +113,7 @@ pub fn add_runtime_code(begin: usize, end: usize) -> Result<()> {
 }
 
 /// Sends a goodbye when this process ends by exit(3) or a return from main, because kernels before 6.15 do not tell the
-/// monitor a process's exit status. Registered once; without it there is a needless record.
+/// monitor a process's exit status. Registered once; without it, for want of memory, there is a needless record.
 fn say_goodbye_at_exit() {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     extern "C" fn on_exit() {
@@ -122,8 +122,8 @@ fn say_goodbye_at_exit() {
             host.installation.iter().for_each(Installation::say_goodbye);
         }
     }
-    if !REGISTERED.swap(true, Ordering::Relaxed) {
-        crate::sys::process::at_exit(on_exit);
+    if !REGISTERED.swap(true, Ordering::Relaxed) && !crate::sys::process::at_exit(on_exit) {
+        REGISTERED.store(false, Ordering::Relaxed);
     }
 }
 

@@ -9,6 +9,7 @@ use super::connect::{self, Connection};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::install::{monitor_program, timed_out, unusable};
+use crate::status::CM_ERR_MONITOR_START;
 use crate::sys::program;
 use crate::sys::raw::{self, Deadline, Errno};
 use crate::sys::spawn::{Program, READY_FD};
@@ -62,6 +63,12 @@ pub(super) fn find_or_start(settings: &Settings, program: &Result<Program>, dead
 /// Starts a monitor and connects to the one that listens then: this one, or one that another host has started first.
 fn start_and_connect(settings: &Settings, program: &Result<Program>, deadline: Deadline) -> Result<Option<Connection>> {
     let program = program.as_ref().map_err(Clone::clone)?;
+    if !Path::new("/proc/self/stat").exists() {
+        return Err(Error::new(
+            CM_ERR_MONITOR_START,
+            "no monitor runs, and none can read processes here: /proc is not mounted (proc(5))",
+        ));
+    }
     // The read end is kept open until the connection is made: a monitor without a host waits for one as long as that.
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|errno| Error::system("cannot make a pipe", errno))?;

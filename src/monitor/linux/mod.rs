@@ -31,16 +31,18 @@ mod writer;
 
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::status::CM_ERR_SYSTEM;
 use crate::sys;
 
 pub(super) use event_loop::serve;
 pub(super) use listener::somebody_listens;
 
-/// Begins to listen at `socket`; None where another monitor does.
+/// Begins to listen at `socket`; None where another monitor does. Fails where this process could write no dump.
 pub(super) fn claim(socket: &Path) -> Result<Option<listener::Listener>> {
     sys::process::set_name(c"crash-monitor");
     sys::process::reset_inherited();
+    sys::process::limits_without_room().map_err(|why| Error::new(CM_ERR_SYSTEM, why))?;
     sys::process::set_shortest_slice();
     listener::Listener::claim(socket)
 }
