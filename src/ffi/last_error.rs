@@ -26,7 +26,8 @@ pub(super) fn set(message: &str) {
 }
 
 /// Returns the calling thread's last error message: what failed, where, and what would be right. UTF-8, never NULL; the
-/// empty string where no call of this thread has failed. A call that succeeds leaves it as it was.
+/// empty string where no call of this thread has failed. A call that succeeds leaves it as it was, but for a `cm_install` that
+/// has found crash signals blocked: the message then says so.
 ///
 /// The string is valid until the next `cm_*` call of the same thread that fails, or the thread's end.
 /// Threads: any, each has its own. Signal handlers: no. Before `cm_install`: yes.

@@ -100,10 +100,11 @@ pub(super) fn with_attachments(
     record
 }
 
-/// The record of a host that ended without a goodbye.
-pub(super) fn of_death(host: &HostFacts<'_>, exit: Value) -> Value {
+/// The record of a host that ended without a goodbye; `unreported` is why a crash has no dump, where it was one.
+pub(super) fn of_death(host: &HostFacts<'_>, exit: Value, unreported: Option<&str>) -> Value {
     let mut record = common("death", host);
     record["exit"] = exit;
+    record["failed"] = unreported.into_iter().collect();
     record
 }
 

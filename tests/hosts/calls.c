@@ -27,6 +27,17 @@ NOINLINE static int outer(int n) {
     return middle(n + 1) + 1; /* segv: outer */
 }
 
+/* A frame of so many bytes. */
+#ifndef LARGE
+#define LARGE (400 * 1024)
+#endif
+
+NOINLINE static int large(int n) {
+    volatile char frame[LARGE];
+    memset((char *)frame, n, sizeof frame);
+    return outer(n) + frame[n]; /* large: large */
+}
+
 NOINLINE static int recurse(int n) {
     volatile char frame[32];
     frame[n % 32] = (char)n;
@@ -78,6 +89,8 @@ int main(int argc, char **argv) {
     pthread_setname_np(thread, "waiting");
     if (!strcmp(kind, "segv"))
         return outer(argc); /* segv: main */
+    if (!strcmp(kind, "large"))
+        return large(argc); /* large: main */
     if (!strcmp(kind, "overflow"))
         return recurse(argc);
     if (!strcmp(kind, "mutual"))

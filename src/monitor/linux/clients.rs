@@ -11,6 +11,7 @@ use super::messages::Message;
 use super::poll::{Poll, Source};
 use super::process::Process;
 use super::sessions::{Received, Sessions};
+use super::unreported;
 use crate::monitor::hosts::{Description, Hosts};
 use crate::monitor::queue::{self, Cause, Job, Work};
 use crate::sys::process;
@@ -259,7 +260,8 @@ impl Clients {
         let status = host.process.wait_status();
         if !host.end_expected && host.description.is_some() && status != Some(0) {
             log::warn!("process {pid} ended without a goodbye: {}", process::describe_status(status));
-            self.request(pid, None, Work::Death { status });
+            let unreported = unreported::why(status, host.process.blocked_at_end());
+            self.request(pid, None, Work::Death { status, unreported });
         }
         for id in self.sessions.of(pid) {
             self.end_session(poll, id);

@@ -3,7 +3,8 @@
 //! `event_loop` waits by `poll` and passes events between two parts, which do not know each other or the event loop:
 //!
 //! - `clients`: the connected processes. `listener` accepts those that may connect, `sessions` are their connections,
-//!   `messages` says what they send. `process` is a process with the proof of its identity, `host_page` reads its page.
+//!   `messages` says what they send. `process` is a process with the proof of its identity, `host_page` reads its page,
+//!   `unreported` says why a crash was not reported.
 //! - `children`: the forked processes (`child`) that write; one is forked before there is a job for it, and gets the job as a
 //!   message (`job_message`). In each of them `writer` makes the files: `dump` builds the dump, `attachments` copies the
 //!   attached files.
@@ -25,6 +26,7 @@ mod process;
 mod process_info;
 mod sessions;
 mod signal_names;
+mod unreported;
 mod writer;
 
 use std::path::Path;

@@ -27,7 +27,7 @@ pub(super) fn of_exit(status: Option<i32>) -> Value {
 }
 
 /// The name of a signal that ends processes; `SIG<number>` for the others.
-fn signal(number: i32) -> String {
+pub(super) fn signal(number: i32) -> String {
     let name = match number {
         libc::SIGHUP => "SIGHUP",
         libc::SIGINT => "SIGINT",

@@ -45,10 +45,10 @@ pub(super) fn write(job: &Job<Process>, system: &SystemInfo, host_end: Duration,
             let record = write_record(job, &stem, &record, visible, Some(reason.clone()));
             [None, record]
         }
-        Work::Death { status } => {
+        Work::Death { status, unreported } => {
             let entries = job.process.entries();
             let facts = host_facts(job, &entries, job.info.clone().unwrap_or_default());
-            let record = record::of_death(&facts, signal_names::of_exit(*status));
+            let record = record::of_death(&facts, signal_names::of_exit(*status), unreported.as_deref());
             [None, write_record(job, &stem, &record, visible, None)]
         }
     };
