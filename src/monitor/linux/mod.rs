@@ -24,6 +24,7 @@ mod messages;
 mod poll;
 mod process;
 mod process_info;
+mod sender;
 mod sessions;
 mod signal_names;
 mod unreported;

@@ -24,6 +24,9 @@ use crate::page::read::Entries;
 /// handlers may still write to attached files.
 pub(super) const HOST_END: Duration = Duration::from_secs(3);
 
+/// The `si_code` of a fault without further information (include/uapi/asm-generic/siginfo.h).
+const SI_KERNEL: i32 = 0x80;
+
 /// A file that has its name.
 type NamedFile = (File, PathBuf);
 
@@ -205,6 +208,7 @@ fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
         threads: finished.threads,
         thread_name: finished.thread_name.take(),
         executable_build_id: finished.executable_build_id.take(),
+        abort_message: finished.abort_message.take(),
         stopping: finished.stopping,
         reading: finished.reading,
         writing: start.elapsed(),
@@ -226,7 +230,10 @@ fn record_of_dump(host: &HostFacts<'_>, tid: i32, cause: &Cause, dump: Result<&D
     let reason = match cause {
         Cause::Crash(crash) => {
             let context = &crash.context;
-            Reason::Crash { signal: signal_names::of_crash(context), address: context.siginfo.ssi_addr }
+            // Of a signal that was sent, or that the kernel says no more of, there is none (sigaction(2)).
+            let has_address = context.siginfo.ssi_code > 0 && context.siginfo.ssi_code != SI_KERNEL;
+            let address = has_address.then_some(context.siginfo.ssi_addr);
+            Reason::Crash { signal: signal_names::of_crash(context), address }
         }
         Cause::Request(reason) => Reason::Request(reason),
         Cause::Hang(silence) => Reason::Hang(*silence),
