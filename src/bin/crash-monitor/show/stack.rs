@@ -38,7 +38,7 @@ pub fn walk(dump: &Dump<'_>, thread: &MinidumpThread<'_>, crashed: bool, symbols
         cpu_count: 1,
     };
     pollster::block_on(walk_stack(0, (), &mut stack, memory, &dump.modules, &system, symbols));
-    let cut_at = memory.filter(|_| symbols.stuck()).and_then(|memory| cut_at(memory, stack.frames.last()?));
+    let cut_at = memory.filter(|_| symbols.stuck()).and_then(|memory| cut_at(dump, memory, stack.frames.last()?));
     Stack { frames: stack.frames, cut_at }
 }
 
@@ -73,8 +73,11 @@ fn caller_of_nowhere(dump: &Dump<'_>, context: &MinidumpContext, memory: Unified
     Some(frame)
 }
 
-/// The size of the dump's copy of a stack, where the last frame found lies at its end.
-fn cut_at(memory: UnifiedMemory<'_, '_>, last: &StackFrame) -> Option<u64> {
+/// The size of the dump's copy of a stack, where the last frame found lies at its end, or may reach beyond it: the process had
+/// more memory there.
+fn cut_at(dump: &Dump<'_>, memory: UnifiedMemory<'_, '_>, last: &StackFrame) -> Option<u64> {
     let end = memory.memory_range()?.end;
-    (end.saturating_sub(last.context.get_stack_pointer()) < NEAR).then_some(memory.bytes().len() as u64)
+    let goes_on = dump.maps.memory_info_at_address(end).is_some_and(|info| info.map.address.0 < end);
+    let is_near = end.saturating_sub(last.context.get_stack_pointer()) < NEAR;
+    (goes_on || is_near).then_some(memory.bytes().len() as u64)
 }
