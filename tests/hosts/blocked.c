@@ -54,6 +54,7 @@ int main(int argc, char **argv) {
         block_all();
         raise(SIGABRT);
         check(cm_install(dump_dir, NULL));
+        say("message %s", cm_last_error());
         say_blocked();
         check(cm_uninstall());
         _exit(7);

@@ -146,10 +146,12 @@ fn unblock_crash_signals() -> Option<String> {
     if unblocked | pending == 0 {
         return None;
     }
-    let [unblocked, pending] = [unblocked, pending].map(signals::crash_signals_in);
+    let [blocked, pending] = [unblocked | pending, pending].map(signals::crash_signals_in);
+    let except =
+        if pending.is_empty() { String::new() } else { format!(", except for {pending:?}, which are pending") };
     let notice = format!(
-        "the thread that called cm_install had crash signals blocked: {unblocked:?}, which it has no longer, and {pending:?}, \
-         which are pending and stay blocked. Other threads may have inherited that: they call cm_thread_init"
+        "crash signals {blocked:?} were blocked in the thread that called cm_install, and are so no longer{except}. Other \
+         threads may have inherited the mask: they call cm_thread_init"
     );
     // Where there is no page, the caller is told all the same.
     let _ = add_log_line(Level::Warning as u32, notice.as_bytes());
