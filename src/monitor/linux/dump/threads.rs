@@ -18,7 +18,8 @@ use crate::sys::ptrace::{Piece, thread_pointer};
 const CRASHING_STACK_MAX: u64 = 256 * 1024;
 const LARGE_FRAME_STACK_MAX: u64 = 1024 * 1024;
 /// Most stack bytes of every other thread; less where there are many, so that all together stay below
-/// [`STACKS_TOTAL`], but never less than [`STACK_MIN`].
+/// [`STACKS_TOTAL`], but never less than [`STACK_MIN`], of which all limits are multiples: by that readers know a stack that was
+/// cut.
 const STACK_MAX: u64 = 64 * 1024;
 const STACK_MIN: u64 = 4 * 1024;
 const STACKS_TOTAL: u64 = 1024 * 1024;
@@ -127,7 +128,8 @@ impl Threads<'_> {
     ) -> Vec<MDMemoryDescriptor> {
         let arguments = self.process.arguments;
         let others = self.stopped.len().saturating_sub(1).max(1) as u64;
-        let limit = (STACKS_TOTAL / others).clamp(STACK_MIN, STACK_MAX);
+        let share = STACKS_TOTAL / others / STACK_MIN * STACK_MIN;
+        let limit = share.clamp(STACK_MIN, STACK_MAX);
         let mut room = DUMP_MAX;
         let mut pieces: Vec<Option<Piece>> = Vec::with_capacity(states.len());
         for (tid, state) in states {
