@@ -3,12 +3,13 @@
 PREFIX ?= /usr/local
 DEMO_DIR = target/demo
 
-.PHONY: help dist demo test header check-targets bench deny install clean
+.PHONY: help dist musl demo test header check-targets bench deny install clean
 
 help:
 	@echo 'make demo      build, crash a C host, show the dump its monitor wrote'
 	@echo 'make test      run every test in every language, installing what they need'
 	@echo 'make dist      build what users get into target/dist (lib, bin, include)'
+	@echo 'make musl      build the same for programs with musl into target/musl'
 	@echo 'make install   copy target/dist to PREFIX (default /usr/local)'
 	@echo 'make header    renew include/crash_monitor.h from the Rust sources'
 	@echo 'make check-targets  compile for Windows, macOS and aarch64'
@@ -17,6 +18,9 @@ help:
 
 dist:
 	scripts/dist.sh
+
+musl:
+	scripts/musl.sh
 
 demo: dist
 	scripts/demo.sh $(DEMO_DIR)

@@ -319,7 +319,8 @@ CM_API uint32_t cm_version_number(void) CM_NOEXCEPT;
 
 /**
  * Returns the calling thread's last error message: what failed, where, and what would be right. UTF-8, never NULL; the
- * empty string where no call of this thread has failed. A call that succeeds leaves it as it was.
+ * empty string where no call of this thread has failed. A call that succeeds leaves it as it was, but for a cm_install that
+ * has found crash signals blocked: the message then says so.
  *
  * The string is valid until the next cm_* call of the same thread that fails, or the thread's end.
  * Threads: any, each has its own. Signal handlers: no. Before cm_install: yes.
@@ -467,7 +468,9 @@ CM_API cm_status cm_set_log_callback(cm_log_callback callback, void *user_data) 
  *
  * A further call with the same arguments returns CM_OK. It changes nothing, except that it installs our signal handlers
  * again where others have replaced them, and connects again where the monitor has ended. A call that installs handlers gives
- * the calling thread an alternate signal stack, as cm_thread_init does.
+ * the calling thread what cm_thread_init gives: an alternate signal stack, and unblocked crash signals. Where it had some
+ * blocked, CM_OK is returned as ever, and cm_last_error and the log say which: threads made before may have them blocked
+ * still.
  *
  * Returns CM_OK; CM_ERR_NULL_ARGUMENT, CM_ERR_INVALID_ARGUMENT, CM_ERR_ALREADY_INSTALLED (other arguments
  * than before), CM_ERR_DUMP_DIR, CM_ERR_SOCKET, CM_ERR_NO_MONITOR, CM_ERR_MONITOR_START,
@@ -489,7 +492,9 @@ CM_NODISCARD CM_API cm_status cm_install_with(const cm_config *config) CM_NOEXCE
 
 /**
  * Disarms this process: puts back the signal handlers that were there before, where ours are still the installed ones,
- * and ends the connection to the monitor. cm_install may be called again.
+ * and ends the connection to the monitor. cm_install may be called again. Alternate signal stacks stay, and crash signals
+ * that were unblocked stay so: with the previous handlers, too, a fault in a thread that has its signal blocked ends the
+ * process without them.
  *
  * Returns CM_OK, or CM_ERR_NOT_INSTALLED.
  * Threads: any; calls wait for each other. Signal handlers: no. Before cm_install: it returns CM_ERR_NOT_INSTALLED.
@@ -789,12 +794,16 @@ CM_API cm_status cm_remove_memory(const void *start) CM_NOEXCEPT;
 CM_API cm_status cm_heartbeat(void) CM_NOEXCEPT;
 
 /**
- * Gives the calling thread an alternate signal stack, so that a stack overflow in it can be reported: a handler
+ * Readies the calling thread. It gets an alternate signal stack, so that a stack overflow in it can be reported: a handler
  * cannot run on the stack that overflowed (sigaltstack(2)). 64 KiB and the kernel's own signal frame, with a guard
  * page below; freed when the thread ends. A thread that has one large enough keeps it.
  *
- * cm_install does this for the thread that calls it; every other thread that should survive long enough to report
- * an overflow calls this at its start. crash_monitor_threads.h does it for all threads of a C or C++ program.
+ * Also unblocks the six crash signals in the calling thread, which may have inherited a mask: a fault whose signal is blocked
+ * ends the process at once, with no handler and no dump (sigprocmask(2)). One that is pending stays blocked, because it would
+ * be delivered by this call. A thread that blocks them later is on its own.
+ *
+ * cm_install does this for the thread that calls it; every other thread calls this at its start.
+ * crash_monitor_threads.h does it for all threads of a C or C++ program.
  *
  * Returns CM_OK or CM_ERR_SYSTEM. May be called more than once.
  * Threads: any, for itself. Signal handlers: no. Before cm_install: yes.

@@ -1,5 +1,6 @@
 /*
- An alternate signal stack for every thread, so that a stack overflow in any thread of the program can be reported.
+ Readies every thread for crashes: an alternate signal stack, so that a stack overflow in any thread of the program can be
+ reported, and unblocked crash signals, whatever mask it inherits.
 
  Include this file in exactly one source file (C99 or C++11 and later) of a program that links with crash-monitor, on
  Linux. It defines `pthread_create`, which calls the real one and has each new thread call `cm_thread_init` before its

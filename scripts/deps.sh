@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sees to what the tests need beyond Rust, gcc, make and Python 3, from Debian: a C++ compiler and pkg-config; for hosts
-# inside them a JDK, Node.js and Valgrind, and the commands for name spaces and mounts, without which those tests say that
-# they are skipped.
+# inside them a JDK, Node.js, Valgrind and musl, and the commands for name spaces and mounts, without which those tests say
+# that they are skipped.
 set -eu
 missing= wanted=
 need() { # COMMAND PACKAGE
@@ -17,6 +17,7 @@ want node nodejs
 want unshare util-linux
 want mount mount
 want valgrind valgrind
+want musl-gcc musl-tools
 # Not in Debian's nodejs, but in that of others.
 node=$(readlink -f "$(command -v node || echo /usr/bin/node)")
 [ -e "${node%/bin/*}/include/node/node_api.h" ] || wanted="$wanted libnode-dev"

@@ -22,31 +22,16 @@ static() {
 static '-C target-feature=+crt-static' || static ''
 
 mkdir -p "$dist/lib/pkgconfig" "$dist/bin" "$dist/include"
-# Installed under a new name and renamed: a process that runs the old file keeps it.
-put() {
-    cp "$1" "$2.new"
-    mv -f "$2.new" "$2"
-}
-put "$target/release/libcrash_monitor.so" "$dist/lib/libcrash_monitor.so.$version"
+scripts/put.sh "$target/release/libcrash_monitor.so" "$dist/lib/libcrash_monitor.so.$version"
 ln -sf "libcrash_monitor.so.$version" "$dist/lib/libcrash_monitor.so.$major"
 ln -sf "libcrash_monitor.so.$major" "$dist/lib/libcrash_monitor.so"
-put "$target/monitor/$host/monitor/crash-monitor" "$dist/bin/crash-monitor"
-put "$target/release/crash-monitor" "$dist/bin/crash-monitor-show"
+scripts/put.sh "$target/monitor/$host/monitor/crash-monitor" "$dist/bin/crash-monitor"
+scripts/put.sh "$target/release/crash-monitor" "$dist/bin/crash-monitor-show"
 for header in include/*.h bindings/cpp/*.hpp; do
-    put "$header" "$dist/include/${header##*/}"
+    scripts/put.sh "$header" "$dist/include/${header##*/}"
 done
 
-# The static library as one object whose only global symbols are the C API: a host that is linked with it gets no second
-# copy of somebody else's Rust runtime symbols.
-object=$dist/crash_monitor.o
-roots=$(sed -n 's/^CM_.* \**\(cm_[a-z_]*\)(.*$/-u \1/p' include/crash_monitor.h)
-# shellcheck disable=SC2086 # one word each
-ld -r --gc-sections $roots -o "$object" "$target/release/libcrash_monitor.a"
-# The bitcode that Rust's own standard library carries confuses binutils' plugins once objects are merged.
-objcopy --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd --wildcard --keep-global-symbol='cm_*' "$object"
-rm -f "$dist/lib/libcrash_monitor.a"
-ar crs "$dist/lib/libcrash_monitor.a" "$object"
-rm "$object"
+scripts/static-library.sh "$dist/lib/libcrash_monitor.a" "$target/release/libcrash_monitor.a"
 
 cat > "$dist/lib/pkgconfig/crash_monitor.pc" <<PC
 prefix=\${pcfiledir}/../..

@@ -21,6 +21,9 @@ scripts/check-targets.sh
 step what users get
 scripts/dist.sh
 
+step musl
+scripts/musl.sh
+
 step Rust, C and C++
 cargo test --locked
 

@@ -45,8 +45,9 @@ fn a_crash_is_described_in_full() {
         "pid": ended.pid,
         "tid": tid.parse::<u32>().unwrap(),
         "thread_name": "worker-001",
-        "signal": { "number": 11, "name": "SIGSEGV", "code": 1, "code_name": "SEGV_MAPERR" },
+        "signal": { "number": 11, "name": "SIGSEGV", "code": 1, "code_name": "SEGV_MAPERR", "sender": null },
         "address": "0xdead000",
+        "abort_message": null,
         "executable": { "path": program, "build_id": build_id(&Host::shapes().path) },
         "command_line": [program, dumps, "-", "named-threads", "2", "a b", "", "ü\"\\"],
         "monitor_version": env!("CARGO_PKG_VERSION"),
@@ -103,7 +104,13 @@ fn signals_and_codes_are_spelled_out() {
         assert_eq!(signal["code_name"], code_name, "{kind}");
         let dump = sandbox.dump_of(ended.pid);
         assert_eq!(signal["code"], dump.code(), "{kind}");
-        assert_eq!(record["address"], format!("{:#x}", dump.address()), "{kind}");
+        let code_name = signal["code_name"].as_str().unwrap();
+        let is_sent = ["SI_USER", "SI_TKILL"].contains(&code_name);
+        let address = (!is_sent && code_name != "SI_KERNEL").then(|| format!("{:#x}", dump.address()));
+        assert_eq!(record["address"], json!(address), "{kind}");
+        let uid = rustix::process::getuid().as_raw();
+        let sender = is_sent.then(|| json!({ "pid": ended.pid, "uid": uid }));
+        assert_eq!(signal["sender"], json!(sender), "{kind}");
     }
 }
 

@@ -26,6 +26,18 @@ fn kill_leaves_a_dump_and_ends_the_host() {
     assert_eq!((dump.signal(), dump.code(), dump.address()), (libc::SIGSEGV, libc::SI_USER, 0));
     assert_eq!(dump.thread_count(), 4);
     dump.check_basics(&host().path, dump.crashing_thread());
+    assert_says_who_sent_it(&sandbox);
+}
+
+/// Dump and record name this test's process.
+fn assert_says_who_sent_it(sandbox: &Sandbox) {
+    let (pid, uid) = (std::process::id(), rustix::process::getuid().as_raw());
+    let record = sandbox.only_record();
+    assert_eq!(record["signal"]["sender"], serde_json::json!({ "pid": pid, "uid": uid }), "{record}");
+    assert_eq!(record["address"], serde_json::Value::Null);
+    let annotations: minidump::MinidumpCrashpadInfo = sandbox.only_dump().dump.get_stream().expect("annotations");
+    let said = annotations.simple_annotations.get("signal_sender");
+    assert_eq!(said, Some(&format!("process {pid}, user {uid}")));
 }
 
 #[test]
@@ -45,6 +57,7 @@ fn the_handler_before_us_gets_who_sent_it_and_the_value() {
     let dump = sandbox.only_dump();
     assert_eq!((dump.signal(), dump.code(), dump.address()), (libc::SIGSEGV, libc::SI_QUEUE, 0));
     dump.check_basics(&host().path, dump.crashing_thread());
+    assert_says_who_sent_it(&sandbox);
 }
 
 #[test]

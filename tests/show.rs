@@ -167,6 +167,57 @@ fn the_calls_of_an_overflow_are_folded() {
 }
 
 #[test]
+fn the_callers_of_a_function_with_a_large_frame_are_found() {
+    let crash = Crash::of(C, "calls-large", &[], "large", libc::SIGSEGV);
+    let shown = crash.shown();
+    shown.assert_calls(C, &CALLS[..3]);
+    assert_eq!(shown.stack()[3][1..], ["large", &place(C, "large: large")]);
+    assert_eq!(shown.stack()[4][1..], ["main", &place(C, "large: main")]);
+    shown.assert_does_not_say("the dump holds only");
+}
+
+// On AArch64 nothing tells the stack of another thread from a heap.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn so_they_are_in_other_threads() {
+    let shown = Crash::of(C, "calls-large-thread", &[], "large-thread", libc::SIGSEGV).shown();
+    assert_eq!(shown.stack()[3][1..], ["large", &place(C, "large: large")]);
+    assert_eq!(shown.stack()[4][1..], ["large_thread", &place(C, "large-thread: thread")]);
+}
+
+#[test]
+fn a_stack_that_is_cut_in_a_frame_is_said_to_be() {
+    let crash = Crash::of(C, "calls-larger", &["-DLARGE=(2000 * 1024)"], "large", libc::SIGSEGV);
+    let shown = crash.shown();
+    assert_eq!(shown.stack()[3][1], "large");
+    shown.assert_says("  ... the dump holds only these 1024 KiB of the stack\n");
+}
+
+#[test]
+fn files_with_odd_names_are_found() {
+    // What /proc/PID/maps writes for a newline may be in the name itself.
+    let sandbox = Sandbox::new();
+    let host = Host::build(C, "odd\nna me\\012 ", &[]);
+    let library = Host::build("library.c", "odd\nlibra ry\\012 ", &["-shared", "-fPIC"]);
+    let ended = host.run(&sandbox, &["library", library.path.to_str().unwrap()]);
+    assert_eq!(ended.signal(), Some(libc::SIGSEGV), "{ended:?}");
+    let dump = sandbox.only_dump();
+    dump.check_basics(&host.path, ended.pid);
+    assert_eq!(Path::new(&dump.crashing_module()), library.path.canonicalize().unwrap());
+    let shown = Shown::of(&[dump.path.as_os_str()]);
+    shown.assert_calls("library.c", &[("in_library", "library: inside")]);
+    let stack = shown.stack();
+    assert_eq!(stack[1][1..], ["caller", &place(C, "null: caller")]);
+    assert_eq!(stack[2][1..], ["main", &place(C, "library: main")]);
+    let name = host.path.to_str().unwrap().replace('\n', "?");
+    assert_eq!(shown.row("Process"), Some(format!("{} {}", ended.pid, name.trim()).as_str()));
+    sandbox.wait_for_monitors_end();
+    std::fs::remove_file(&library.path).unwrap();
+    let name = library.path.to_str().unwrap().replace('\n', "?");
+    Shown::of(&[dump.path.as_os_str()]).assert_says(&format!("\nNo names from:\n  {name}: No such file"));
+}
+
+#[test]
 fn functions_that_call_each_other_are_folded_too() {
     let shown = Crash::of(C, "calls-mutual", &["-O2"], "mutual", libc::SIGSEGV).shown();
     let (count, functions) = shown.folded();
@@ -211,6 +262,7 @@ fn a_sent_signal_has_no_address() {
     let shown = Crash::of(C, "calls-sent", &[], "sent", libc::SIGSEGV).shown();
     assert_eq!(shown.row("Signal"), Some("SIGSEGV / SI_USER"));
     assert_eq!(shown.row("Address"), None);
+    shown.assert_says("\nNote     signal_sender: the process itself\n");
 }
 
 #[test]

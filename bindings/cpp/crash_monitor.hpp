@@ -309,7 +309,8 @@ public:
     installation &operator=(const installation &) = delete;
 };
 
-// Gives the calling thread an alternate signal stack, so that its stack's overflow can be reported. Throws error.
+// Gives the calling thread an alternate signal stack, so that its stack's overflow can be reported, and unblocks the crash
+// signals in it. Throws error.
 // crash_monitor_threads.h does it for all threads of a program.
 inline void thread_init() { detail::check(cm_thread_init()); }
 

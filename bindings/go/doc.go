@@ -55,7 +55,8 @@
 // then, it is not armed any more until it calls [Install] again. No other signal is touched.
 //
 // An overflow of C's stack is reported in Go's own threads; a thread that C code makes has to call cm_thread_init
-// first.
+// first. That also unblocks the crash signals in it. In its own threads Go unblocks them itself, except for SIGABRT, which
+// abort unblocks.
 //
 // An end that is no crash leaves a record, a .json file in the dump directory with the exit status or signal, as far as
 // Linux tells the monitor. None comes after [Uninstall], nor, with Linux 6.15 or later, from exit status 0.

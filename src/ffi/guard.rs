@@ -40,7 +40,7 @@ pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<
             Err(Error::new(CM_ERR_INTERNAL, format!("defect in crash-monitor, please report it: {text}")))
         });
         result.map_err(|error| {
-            last_error::set(&error);
+            last_error::set(error.status(), error.message());
             error.status()
         })
     });

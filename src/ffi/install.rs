@@ -2,10 +2,11 @@
 
 use std::ffi::{c_char, c_void};
 
-use super::{args, cm_config, guard};
+use super::{args, cm_config, guard, last_error};
 use crate::config::Config;
+use crate::error::Result;
 use crate::install;
-use crate::status::cm_status;
+use crate::status::{CM_OK, cm_status};
 
 /// Arms this process: from now on a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, in any thread) makes the
 /// monitor write a minidump to `dump_dir`. Then the process ends exactly as it would have without this library.
@@ -21,7 +22,9 @@ use crate::status::cm_status;
 ///
 /// A further call with the same arguments returns `CM_OK`. It changes nothing, except that it installs our signal handlers
 /// again where others have replaced them, and connects again where the monitor has ended. A call that installs handlers gives
-/// the calling thread an alternate signal stack, as `cm_thread_init` does.
+/// the calling thread what `cm_thread_init` gives: an alternate signal stack, and unblocked crash signals. Where it had some
+/// blocked, `CM_OK` is returned as ever, and `cm_last_error` and the log say which: threads made before may have them blocked
+/// still.
 ///
 /// Returns `CM_OK`; `CM_ERR_NULL_ARGUMENT`, `CM_ERR_INVALID_ARGUMENT`, `CM_ERR_ALREADY_INSTALLED` (other arguments
 /// than before), `CM_ERR_DUMP_DIR`, `CM_ERR_SOCKET`, `CM_ERR_NO_MONITOR`, `CM_ERR_MONITOR_START`,
@@ -36,7 +39,7 @@ pub unsafe extern "C" fn cm_install(dump_dir: *const c_char, socket_path: *const
         // SAFETY: NULL or NUL-terminated, by the C API's contract.
         let (dump_dir, socket_path) =
             unsafe { (args::path("dump_dir", dump_dir)?, args::optional_path("socket_path", socket_path)?) };
-        install::install(&Config::new(dump_dir, socket_path)?)
+        arm(&Config::new(dump_dir, socket_path)?)
     })
 }
 
@@ -51,12 +54,22 @@ pub unsafe extern "C" fn cm_install_with(config: *const cm_config) -> cm_status 
     guard::status(|| {
         // SAFETY: NULL or valid, by the C API's contract.
         let config = unsafe { args::shared("config", config)? };
-        install::install(&config.inner)
+        arm(&config.inner)
     })
 }
 
+/// What the program should know of an install that has succeeded is this thread's last message.
+fn arm(config: &Config) -> Result<()> {
+    if let Some(notice) = install::install(config)? {
+        last_error::set(CM_OK, &notice);
+    }
+    Ok(())
+}
+
 /// Disarms this process: puts back the signal handlers that were there before, where ours are still the installed ones,
-/// and ends the connection to the monitor. `cm_install` may be called again.
+/// and ends the connection to the monitor. `cm_install` may be called again. Alternate signal stacks stay, and crash signals
+/// that were unblocked stay so: with the previous handlers, too, a fault in a thread that has its signal blocked ends the
+/// process without them.
 ///
 /// Returns `CM_OK`, or `CM_ERR_NOT_INSTALLED`.
 /// Threads: any; calls wait for each other. Signal handlers: no. Before `cm_install`: it returns `CM_ERR_NOT_INSTALLED`.

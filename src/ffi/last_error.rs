@@ -5,7 +5,6 @@ use std::ptr;
 
 use super::cancellation::not_cancelled;
 use super::thread_text::ThreadText;
-use crate::error::Error;
 use crate::status::{self, cm_status};
 use crate::sys::thread_value::ThreadValue;
 
@@ -19,21 +18,22 @@ pub(super) fn set_static(message: &'static CStr) {
     let _ = LAST_STATIC.set(message.as_ptr().cast_mut().cast());
 }
 
-/// Keeps an error's message for this thread; a NUL in it (from a path, say) becomes a replacement character. Where there is no
-/// memory for it the status's own text stands for it.
-pub(super) fn set(error: &Error) {
-    match LAST.set(error.message().replace('\0', "\u{fffd}").as_bytes()) {
+/// Keeps the message of a call that gives `status` for this thread; a NUL in it (from a path, say) becomes a replacement
+/// character. Where there is no memory for it the status's own text stands for it.
+pub(super) fn set(status: cm_status, message: &str) {
+    match LAST.set(message.replace('\0', "\u{fffd}").as_bytes()) {
         // Where nothing was ever set there is nothing to be set back.
         Some(_) if LAST_STATIC.get().is_null() => {}
         Some(_) => {
             let _ = LAST_STATIC.set(ptr::null_mut());
         }
-        None => set_static(status::text(error.status())),
+        None => set_static(status::text(status)),
     }
 }
 
 /// Returns the calling thread's last error message: what failed, where, and what would be right. UTF-8, never NULL; the
-/// empty string where no call of this thread has failed. A call that succeeds leaves it as it was.
+/// empty string where no call of this thread has failed. A call that succeeds leaves it as it was, but for a `cm_install` that
+/// has found crash signals blocked: the message then says so.
 ///
 /// The string is valid until the next `cm_*` call of the same thread that fails, or the thread's end.
 /// Threads: any, each has its own. Signal handlers: no. Before `cm_install`: yes.

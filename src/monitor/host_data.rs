@@ -14,9 +14,15 @@ use crate::sys::clock::utc;
 const LOG_KEY: &str = "log";
 const THREAD_KEY: &str = "thread";
 
-/// The annotations of a dump: those of the process, those of its threads, and the log.
-pub(super) fn dump_annotations(entries: &Entries) -> BTreeMap<String, String> {
+/// The annotations of a dump: those of the process, those of its threads, the log, and what the monitor has `found`, each a key
+/// and perhaps a value.
+pub(super) fn dump_annotations(entries: &Entries, found: &[(&str, Option<&str>)]) -> BTreeMap<String, String> {
     let mut annotations = entries.annotations.clone();
+    for (key, value) in found {
+        if let Some(value) = value {
+            annotations.insert((*key).to_owned(), (*value).to_owned());
+        }
+    }
     for of_thread in &entries.thread_annotations {
         let key = format!("{THREAD_KEY}.{}.{}", of_thread.tid, of_thread.key);
         annotations.insert(key, of_thread.value.clone());

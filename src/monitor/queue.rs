@@ -48,8 +48,9 @@ pub(super) enum Work {
     Dump { tid: i32, cause: Cause },
     /// The record of a dump whose writer, process `writer`, has ended without a result.
     FailedDump { tid: i32, cause: Cause, writer: i32, reason: String },
-    /// The record of a host that ended without a goodbye, with its wait status where that is known.
-    Death { status: Option<i32> },
+    /// The record of a host that ended without a goodbye, with its wait status where that is known; and why a crash was not
+    /// reported, where it was one.
+    Death { status: Option<i32>, unreported: Option<String> },
 }
 
 /// What a host has reported.

@@ -32,7 +32,11 @@ pub(super) struct HostFacts<'a> {
 
 /// Why there is a dump.
 pub(super) enum Reason<'a> {
-    Crash { signal: Value, address: u64 },
+    /// The address is None for a signal that is about none.
+    Crash {
+        signal: Value,
+        address: Option<u64>,
+    },
     Request(&'a str),
     Hang(Duration),
 }
@@ -44,6 +48,7 @@ pub(super) struct DumpFacts {
     pub threads: usize,
     pub thread_name: Option<String>,
     pub executable_build_id: Option<String>,
+    pub abort_message: Option<String>,
     pub stopping: Duration,
     pub reading: Duration,
     /// Until it was written and had its name.
@@ -64,7 +69,7 @@ pub(super) fn of_dump(host: &HostFacts<'_>, tid: i32, reason: &Reason<'_>, dump:
     match reason {
         Reason::Crash { signal, address } => {
             record["signal"] = signal.clone();
-            record["address"] = json!(format!("{address:#x}"));
+            record["address"] = json!(address.map(|address| format!("{address:#x}")));
         }
         Reason::Request(reason) => record["reason"] = json!(reason),
         Reason::Hang(silence) => record["silent_for_milliseconds"] = json!(silence.as_millis() as u64),
@@ -74,6 +79,7 @@ pub(super) fn of_dump(host: &HostFacts<'_>, tid: i32, reason: &Reason<'_>, dump:
         Ok(dump) => {
             record["thread_name"] = json!(dump.thread_name);
             record["executable"]["build_id"] = json!(dump.executable_build_id);
+            record["abort_message"] = json!(dump.abort_message);
             record["dump"] = json!({ "file": dump.file_name, "bytes": dump.bytes, "threads": dump.threads });
             record["milliseconds"] = json!({
                 "stop": milliseconds(dump.stopping),
@@ -100,10 +106,11 @@ pub(super) fn with_attachments(
     record
 }
 
-/// The record of a host that ended without a goodbye.
-pub(super) fn of_death(host: &HostFacts<'_>, exit: Value) -> Value {
+/// The record of a host that ended without a goodbye; `unreported` is why a crash has no dump, where it was one.
+pub(super) fn of_death(host: &HostFacts<'_>, exit: Value, unreported: Option<&str>) -> Value {
     let mut record = common("death", host);
     record["exit"] = exit;
+    record["failed"] = unreported.into_iter().collect();
     record
 }
 

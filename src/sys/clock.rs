@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// A moment as `2026-01-31T23:59:59.123Z`.
 pub(crate) fn utc(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = since.as_secs() as libc::time_t;
+    let seconds = since.as_secs() as _;
     // SAFETY: all-zero bytes are a valid tm, which the call fills; both pointers are to live values.
     let tm = unsafe {
         let mut tm: libc::tm = std::mem::zeroed();

@@ -36,7 +36,13 @@ pub(crate) fn reap(tid: i32) {
     unsafe { libc::waitpid(tid, std::ptr::null_mut(), libc::__WALL | libc::WNOHANG) };
 }
 
-fn request(request: libc::c_uint, tid: i32, data: usize) -> io::Result<()> {
+/// The type of a request, in which C libraries differ.
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+
+fn request(request: Request, tid: i32, data: usize) -> io::Result<()> {
     // SAFETY: these requests take no pointers.
     match unsafe { libc::ptrace(request, tid, 0, data) } {
         -1 => Err(io::Error::last_os_error()),

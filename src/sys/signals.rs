@@ -4,10 +4,11 @@
 //! a table of its own for the handlers that a Java machine's handler calls, and sanitizers refuse some. [`libc_get`] and
 //! [`libc_set`] use libc's view; the others ask the kernel.
 //!
-//! Signal safety: everything here but [`libc_get`], [`libc_set`] and [`install`] may be called by a signal
-//! handler.
+//! Signal safety: everything here but [`libc_get`], [`libc_set`], [`install`] and [`crash_signals_in`] may be called by a
+//! signal handler.
 
 use std::mem;
+use std::ops::BitOr;
 use std::ptr;
 
 use super::raw::{self, Errno, SysResult};
@@ -22,6 +23,11 @@ pub(crate) type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_
 
 /// A set of signals as the kernel keeps it: one bit each.
 pub(crate) type Mask = u64;
+
+/// The crash signals in a set.
+pub(crate) fn crash_signals_in(mask: Mask) -> Vec<i32> {
+    CRASH_SIGNALS.into_iter().filter(|signal| mask & bit(*signal) != 0).collect()
+}
 
 /// The bit of one signal.
 pub(crate) const fn bit(signal: i32) -> Mask {
@@ -179,11 +185,37 @@ fn first_word(set: &libc::sigset_t) -> Mask {
 
 /// Blocks exactly these signals for the calling thread; gives those that were.
 pub(crate) fn set_mask(mask: Mask) -> Mask {
+    change_mask(libc::SIG_SETMASK, mask)
+}
+
+/// Changes what the calling thread has blocked, in one of the ways of sigprocmask(2); gives what it had before.
+fn change_mask(how: i32, mask: Mask) -> Mask {
     let mut before: Mask = 0;
-    let size = size_of::<Mask>();
     // SAFETY: two live words of the size given. Where a sandbox refuses it the mask stays as it is.
-    let _ = unsafe { syscall!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, &raw mut before, size) };
+    let _ = unsafe { syscall!(libc::SYS_rt_sigprocmask, how, &raw const mask, &raw mut before, size_of::<Mask>()) };
     before
+}
+
+/// The crash signals that a thread had blocked.
+pub(crate) struct Blocked {
+    pub unblocked: Mask,
+    /// Sent already. They stay blocked, because the kernel would deliver them at once.
+    pub pending: Mask,
+}
+
+/// Unblocks the crash signals for the calling thread: one that is blocked when the thread raises it ends the process without a
+/// handler.
+pub(crate) fn unblock_crash_signals() -> Blocked {
+    let blocked = change_mask(libc::SIG_BLOCK, 0) & CRASH_SIGNALS.into_iter().map(bit).fold(0, Mask::bitor);
+    if blocked == 0 {
+        return Blocked { unblocked: 0, pending: 0 };
+    }
+    let mut pending: Mask = 0;
+    // SAFETY: a live word of the size given. Where a sandbox refuses it none counts as pending.
+    let _ = unsafe { syscall!(libc::SYS_rt_sigpending, &raw mut pending, size_of::<Mask>()) };
+    let unblocked = blocked & !pending;
+    change_mask(libc::SIG_UNBLOCK, unblocked);
+    Blocked { unblocked, pending: blocked & pending }
 }
 
 /// All signals blocked for the calling thread until dropped.

@@ -97,14 +97,20 @@ impl Dump {
         self.dump.get_raw_stream(kind).unwrap_or_else(|error| panic!("stream {kind:#x}: {error}")).to_vec()
     }
 
+    /// Checks what every dump must have of a program that has its C library as a shared one.
+    pub fn check_basics(&self, executable: &Path, thread: u32) {
+        self.check_crash(executable, thread);
+        let modules = self.modules();
+        assert!(modules.iter().any(|module| module.code_file().contains("libc.so")), "libc among the modules");
+    }
+
     /// Checks what every dump must have: that the executable is the first module, that the crashing thread is in the
     /// list, and that its stack is there from the stack pointer on.
-    pub fn check_basics(&self, executable: &Path, thread: u32) {
+    pub fn check_crash(&self, executable: &Path, thread: u32) {
         assert_eq!(self.crashing_thread(), thread, "crashing thread");
         let modules = self.modules();
         let first = modules.first().expect("modules").code_file().into_owned();
         assert_eq!(Path::new(&first), executable.canonicalize().unwrap(), "first module");
-        assert!(modules.iter().any(|module| module.code_file().contains("libc.so")), "libc among the modules");
         let (_, stack_pointer) = self.registers();
         let (base, bytes) = self.crashing_stack();
         assert!(bytes.len() >= 64, "{} stack bytes", bytes.len());

@@ -1,6 +1,5 @@
 //! Host processes.
 
-use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -32,14 +31,18 @@ impl Host {
 
     /// Builds a source of `tests/hosts` with further compiler arguments.
     pub fn build(source: &str, name: &str, arguments: &[&str]) -> Self {
+        let compiler = if source.ends_with(".cpp") { "g++" } else { "gcc" };
+        Self::build_with(compiler, &dist(), source, name, arguments)
+    }
+
+    /// Builds one with a compiler of its own, for the library that is in `dist`.
+    pub fn build_with(compiler: &str, dist: &Path, source: &str, name: &str, arguments: &[&str]) -> Self {
         // One directory a test program: they may run at the same time.
         let program = std::env::current_exe().expect("this test program");
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program.file_name().expect("its name"));
         std::fs::create_dir_all(&directory).expect("make the hosts' directory");
         let path = directory.join(name);
-        let dist = dist();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(source);
-        let compiler = if source.extension() == Some(OsStr::new("cpp")) { "g++" } else { "gcc" };
         let lib = dist.join("lib");
         run(Command::new(compiler)
             .args(["-g", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-infinite-recursion", "-pthread"])

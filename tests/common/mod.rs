@@ -23,15 +23,33 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where the build puts what users get.
 pub fn dist() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let dist = root.join("target/dist");
-    let made = dist.join(".made").metadata().and_then(|file| file.modified());
-    let made = made.expect("target/dist is missing: run `make dist` first");
-    for sources in ["src", "include", "bindings/cpp"] {
-        let newest = newest_source(&root.join(sources));
-        assert!(newest <= made, "target/dist is older than {sources}: run `make dist` first");
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/dist");
+    if let Err(stale) = is_current(&dist) {
+        panic!("{stale}: run `make dist` first");
     }
     dist
+}
+
+/// What scripts/musl.sh has built for musl; None, and a word about it, where it has not, as on a machine without musl-gcc.
+pub fn musl() -> Option<PathBuf> {
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/musl");
+    match is_current(&dist) {
+        Ok(()) => Some(dist),
+        Err(stale) => {
+            skip(&format!("{stale}: run scripts/musl.sh first"));
+            None
+        }
+    }
+}
+
+/// Whether a directory with built files is there and newer than the sources.
+fn is_current(dist: &Path) -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let made = dist.join(".made").metadata().and_then(|file| file.modified());
+    let made = made.map_err(|_| format!("{} is missing", dist.display()))?;
+    let older =
+        ["src", "include", "bindings/cpp"].into_iter().find(|sources| newest_source(&root.join(sources)) > made);
+    older.map_or(Ok(()), |sources| Err(format!("{} is older than {sources}", dist.display())))
 }
 
 fn newest_source(directory: &Path) -> std::time::SystemTime {

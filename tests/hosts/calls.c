@@ -3,6 +3,7 @@
  */
 #define _GNU_SOURCE
 #include <crash_monitor.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,22 @@ NOINLINE static int middle(int n) {
 
 NOINLINE static int outer(int n) {
     return middle(n + 1) + 1; /* segv: outer */
+}
+
+/* A frame of so many bytes. */
+#ifndef LARGE
+#define LARGE (400 * 1024)
+#endif
+
+NOINLINE static int large(int n) {
+    volatile char frame[LARGE];
+    memset((char *)frame, n, sizeof frame);
+    return outer(n) + frame[n]; /* large: large */
+}
+
+static void *large_thread(void *unused) {
+    large(1); /* large-thread: thread */
+    return unused;
 }
 
 NOINLINE static int recurse(int n) {
@@ -78,6 +95,12 @@ int main(int argc, char **argv) {
     pthread_setname_np(thread, "waiting");
     if (!strcmp(kind, "segv"))
         return outer(argc); /* segv: main */
+    if (!strcmp(kind, "large"))
+        return large(argc); /* large: main */
+    if (!strcmp(kind, "large-thread")) {
+        pthread_create(&thread, NULL, large_thread, NULL);
+        pthread_join(thread, NULL);
+    }
     if (!strcmp(kind, "overflow"))
         return recurse(argc);
     if (!strcmp(kind, "mutual"))
@@ -92,6 +115,13 @@ int main(int argc, char **argv) {
         /* The other thread may be the one to take it (signal(7)). */
         kill(getpid(), SIGSEGV);
         wait_for_ever(NULL);
+    }
+    if (!strcmp(kind, "library")) {
+        void *library = dlopen(argv[4], RTLD_NOW);
+        void *symbol = library ? dlsym(library, "in_library") : NULL;
+        function *called;
+        memcpy(&called, &symbol, sizeof symbol);
+        return caller(called); /* library: main */
     }
     if (!strcmp(kind, "abort"))
         abort(); /* abort: main */

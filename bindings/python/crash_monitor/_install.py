@@ -173,6 +173,8 @@ def is_armed() -> bool:
 def thread_init() -> None:
     """Gives the calling thread an alternate signal stack, without which an overflow of its stack leaves no dump.
 
+    Also unblocks the crash signals in it: a fault whose signal is blocked (`signal.pthread_sigmask`) leaves no dump.
+
     Needed in threads that run before `install` does, and in those that `threading` does not start: by
     `_thread.start_new_thread`, or by an extension module. Costs 64 KiB of address space, and may be called twice.
 

@@ -51,6 +51,18 @@ class Crash(HostTest):
         process = self.run_host("crash_monitor.install(dump_dir)\n" + TELL_THREAD + "os.abort()")
         self.check_dump(process, signal.SIGABRT, SI_TKILL)
 
+    def test_with_the_crash_signals_blocked(self) -> None:
+        block = "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        thread = "thread = threading.Thread(target=crash)\nthread.start()\nthread.join()\n"
+        crash = "def crash():\n    " + TELL_THREAD + "    ctypes.string_at(0xd000)\n"
+        install = "crash_monitor.install(dump_dir)\n"
+        for code in (block + install + "crash()\n", install + block + thread):
+            with self.subTest(code):
+                process = self.run_host("import signal\n" + crash + code)
+                self.check_dump(process, signal.SIGSEGV, SEGV_MAPERR, 0xD000)
+                for dump in self.dumps():
+                    dump.unlink()
+
     def test_in_a_thread_that_an_extension_has_made(self) -> None:
         library = self.directory / "thread.so"
         compile_shared(CRASH_IN_THREAD_C, library)

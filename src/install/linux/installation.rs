@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::connect::{self, Connection};
-use super::{init_thread, start};
+use super::{ensure_stack, start};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::handler::{self, Armed, CrashLink, HandlerConfig, Memory};
@@ -40,7 +40,7 @@ impl Connected {
 
     /// Installs the handlers.
     pub(super) fn arm(self, settings: Settings, memory: &mut Memory) -> Result<Installation> {
-        init_thread()?;
+        ensure_stack()?;
         let Self { connection: Connection { link, monitor_pid, welcomed }, identity, monitor } = self;
         let pid = raw::getpid();
         let mut hello = connect::hello_message(&settings);

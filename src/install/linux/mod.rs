@@ -14,8 +14,10 @@ use super::{not_installed, refuse_other};
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
 use crate::handler::{self, Memory};
+use crate::page::log::Level;
 use crate::status::{CM_ERR_HANDLER, CM_ERR_INVALID_ARGUMENT, CM_ERR_LIMIT, CM_ERR_NULL_ARGUMENT};
 use crate::sys::lock::Lock;
+use crate::sys::signals::{self, Blocked};
 
 use installation::{Connected, Installation};
 pub use requests::{attach_file, dump_now, start_heartbeat};
@@ -52,22 +54,22 @@ impl Host {
 }
 
 /// Arms the process. After an error of the first call nothing is installed; after one of a later call the installation stays,
-/// but its handlers may be gone where they could not be installed again.
-pub fn install(config: &Config) -> Result<()> {
+/// but its handlers may be gone where they could not be installed again. Gives what the program should know, if anything.
+pub fn install(config: &Config) -> Result<Option<String>> {
     let settings = config.resolve()?;
     forks::register()?;
     let mut host = HOST.lock();
     if let Some(before) = &host.installation {
         refuse_other(&before.settings, &settings)?;
         if handler::replaced_signals().is_empty() && before.monitor_is_there() {
-            return Ok(());
+            return Ok(None);
         }
     }
     // Connected first: where that fails, an installation that is there stays.
     let connected = Connected::to_monitor(&settings)?;
     host.change().arm(connected, settings)?;
     say_goodbye_at_exit();
-    Ok(())
+    Ok(unblock_crash_signals())
 }
 
 /// Disarms the process and says goodbye to the monitor.
@@ -127,7 +129,31 @@ fn say_goodbye_at_exit() {
     }
 }
 
-/// Gives the calling thread an alternate signal stack that the handler can run on.
+/// Gives the calling thread an alternate signal stack that the handler can run on, and unblocks the crash signals in it.
 pub fn init_thread() -> Result<()> {
+    signals::unblock_crash_signals();
+    ensure_stack()
+}
+
+fn ensure_stack() -> Result<()> {
     crate::sys::altstack::ensure().map_err(|error| Error::system("cannot make an alternate signal stack", error))
+}
+
+/// Unblocks the crash signals in the calling thread. Where some were blocked, says so and puts it into the log: threads that
+/// have inherited the mask still have them blocked.
+fn unblock_crash_signals() -> Option<String> {
+    let Blocked { unblocked, pending } = signals::unblock_crash_signals();
+    if unblocked | pending == 0 {
+        return None;
+    }
+    let [blocked, pending] = [unblocked | pending, pending].map(signals::crash_signals_in);
+    let except =
+        if pending.is_empty() { String::new() } else { format!(", except for {pending:?}, which are pending") };
+    let notice = format!(
+        "crash signals {blocked:?} were blocked in the thread that called cm_install, and are so no longer{except}. Other \
+         threads may have inherited the mask: they call cm_thread_init"
+    );
+    // Where there is no page, the caller is told all the same.
+    let _ = add_log_line(Level::Warning as u32, notice.as_bytes());
+    Some(notice)
 }

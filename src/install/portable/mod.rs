@@ -32,15 +32,15 @@ fn installed() -> MutexGuard<'static, Option<Installation>> {
     INSTALLED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Arms the process. After a failure nothing is installed.
-pub fn install(config: &Config) -> Result<()> {
+/// Arms the process. After a failure nothing is installed. There is nothing that the program should know besides.
+pub fn install(config: &Config) -> Result<Option<String>> {
     let settings = config.resolve()?;
     check_supported(&settings)?;
     let mut installed = installed();
     if let Some(before) = installed.as_ref() {
         refuse_other(&before.settings, &settings)?;
         if before.client.ping().is_ok() {
-            return Ok(());
+            return Ok(None);
         }
     }
     super::dump_dir::make(&settings.dump_dir)?;
@@ -51,7 +51,7 @@ pub fn install(config: &Config) -> Result<()> {
     *installed = None;
     let handler = attach(client.clone())?;
     *installed = Some(Installation { settings, client, _handler: handler });
-    Ok(())
+    Ok(None)
 }
 
 #[allow(unsafe_code)] // crash-handler's trait; the block says why it is sound.

@@ -325,7 +325,7 @@ fn report_of(job: &Job<Process>, written: &Written) -> Report {
                 Cause::Hang(_) => report.kind = Kind::Hang,
             }
         }
-        Work::Death { status } => {
+        Work::Death { status, .. } => {
             report.kind = Kind::Death;
             match *status {
                 Some(status) if libc::WIFSIGNALED(status) => report.signal = libc::WTERMSIG(status),

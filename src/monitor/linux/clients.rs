@@ -17,6 +17,7 @@ use super::poll::{Poll, Source};
 use super::process::Process;
 use super::process_info::Status;
 use super::sessions::{Bequest, Received, Sessions};
+use super::unreported;
 use crate::monitor::hosts::{Description, Hosts};
 use crate::monitor::queue::{self, Cause, Crash, Job, Work};
 use crate::sys::{process, raw};
@@ -336,7 +337,8 @@ impl Clients {
         let status = host.process.wait_status();
         if !host.end_expected && host.description.is_some() && status != Some(0) {
             log::warn!("process {pid} ended without a goodbye: {}", process::describe_status(status));
-            self.request(pid, None, Work::Death { status });
+            let unreported = unreported::why(status, host.process.blocked_at_end());
+            self.request(pid, None, Work::Death { status, unreported });
         }
         for id in self.sessions.of(pid) {
             if self.sessions.leave_to_children(id) {

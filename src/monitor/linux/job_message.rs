@@ -146,6 +146,6 @@ mod tests {
 
     #[test]
     fn what_is_no_dump_is_not_sent() {
-        assert!(encode(&job(Work::Death { status: None }), None).is_none());
+        assert!(encode(&job(Work::Death { status: None, unreported: None }), None).is_none());
     }
 }

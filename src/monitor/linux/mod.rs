@@ -4,7 +4,7 @@
 //!
 //! - `clients`: the connected processes. `listener` accepts those that may connect, `sessions` are their connections,
 //!   `messages` says what they send. `process` is a process with the proof of its identity, `host_page` reads its page,
-//!   `name_spaces` knows the ids that it has for itself.
+//!   `name_spaces` knows the ids that it has for itself, `unreported` says why a crash was not reported.
 //! - `children`: the forked processes (`child`) that write; one is forked before there is a job for it, and gets the job as a
 //!   message (`job_message`). In each of them `writer` makes the files: `dump` builds the dump, `attachments` copies the
 //!   attached files.
@@ -25,8 +25,10 @@ mod name_spaces;
 mod poll;
 mod process;
 mod process_info;
+mod sender;
 mod sessions;
 mod signal_names;
+mod unreported;
 mod writer;
 
 use std::path::Path;

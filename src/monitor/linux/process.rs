@@ -11,6 +11,7 @@ use crate::monitor::record::HostInfo;
 use crate::page::read::Entries;
 use crate::sys::identity::Identity;
 use crate::sys::process;
+use crate::sys::signals::Mask;
 
 /// One process, with what tells it from a later one of the same id.
 #[derive(Clone)]
@@ -156,6 +157,12 @@ impl Process {
         let pidfd = self.pidfd.as_deref();
         // Used only if the process had not been waited for when it was read, so that the zombie was this process.
         of_zombie.filter(|_| pidfd.is_none_or(process::has_its_id)).or_else(|| pidfd.and_then(process::wait_status))
+    }
+
+    /// The signals that its main thread has blocked at the process's end, as long as nobody has waited for the process.
+    pub(super) fn blocked_at_end(&self) -> Option<Mask> {
+        let of_zombie = process_info::blocked_of_zombie(self.pid);
+        of_zombie.filter(|_| self.pidfd.as_deref().is_none_or(process::has_its_id))
     }
 
     /// Waits until the process has ended, at most for a time.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::time::ClockId;
 
 use crate::sys::identity::Identity;
+use crate::sys::signals::Mask;
 
 /// A host as its record describes it. Each part is None where it cannot be read, as when the host is gone.
 #[derive(Clone, Default)]
@@ -137,6 +138,14 @@ impl Status {
 /// field 52, exit_code).
 pub(super) fn wait_status_of_zombie(pid: i32) -> Option<i32> {
     Stat::of(pid).filter(Stat::is_zombie)?.field(52)
+}
+
+/// The signals that the main thread of such a process has blocked (proc(5), "SigBlk").
+pub(super) fn blocked_of_zombie(pid: i32) -> Option<Mask> {
+    Stat::of(pid).filter(Stat::is_zombie)?;
+    let status = String::from_utf8_lossy(&read(&format!("/proc/{pid}/status")).ok()?).into_owned();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"))?;
+    Mask::from_str_radix(blocked.trim(), 16).ok()
 }
 
 /// Whether a process is exiting: its files are closed shortly before it is a zombie.

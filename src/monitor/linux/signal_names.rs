@@ -3,6 +3,8 @@
 use minidump_writer::crash_context::CrashContext;
 use serde_json::{Value, json};
 
+use super::sender;
+
 /// The signal of a crash.
 pub(super) fn of_crash(context: &CrashContext) -> Value {
     let (number, code) = (context.siginfo.ssi_signo as i32, context.siginfo.ssi_code);
@@ -11,6 +13,7 @@ pub(super) fn of_crash(context: &CrashContext) -> Value {
         "name": signal(number),
         "code": code,
         "code_name": code_name(number, code),
+        "sender": sender::of_crash(context).map(|sender| sender.to_json()),
     })
 }
 
@@ -27,7 +30,7 @@ pub(super) fn of_exit(status: Option<i32>) -> Value {
 }
 
 /// The name of a signal that ends processes; `SIG<number>` for the others.
-fn signal(number: i32) -> String {
+pub(super) fn signal(number: i32) -> String {
     let name = match number {
         libc::SIGHUP => "SIGHUP",
         libc::SIGINT => "SIGINT",

@@ -28,6 +28,8 @@ pub(super) const HOST_END: Duration = Duration::from_secs(3);
 /// How long a handler of the program's own, which comes after ours, runs without the other threads. It may need one of them: a
 /// lock that it holds, for instance.
 const HANDLER_ALONE: Duration = Duration::from_millis(500);
+/// The `si_code` of a fault without further information (include/uapi/asm-generic/siginfo.h).
+const SI_KERNEL: i32 = 0x80;
 
 /// A file that has its name.
 type NamedFile = (File, PathBuf);
@@ -60,10 +62,10 @@ pub(super) fn write(job: &Job<Process>, system: &SystemInfo, host_end: Duration,
             let record = write_record(directory, &stem, &record, visible, Some(reason.clone()));
             [None, record]
         }
-        Work::Death { status } => {
+        Work::Death { status, unreported } => {
             let entries = job.process.entries();
             let facts = host_facts(job, &entries, job.info.clone().unwrap_or_default());
-            let record = record::of_death(&facts, signal_names::of_exit(*status));
+            let record = record::of_death(&facts, signal_names::of_exit(*status), unreported.as_deref());
             [None, write_record(directory, &stem, &record, visible, None)]
         }
     };
@@ -231,6 +233,7 @@ fn write_dump(of: &DumpJob<'_>, stem: &str) -> Result<WrittenDump, String> {
         threads: finished.threads,
         thread_name: finished.thread_name.take(),
         executable_build_id: finished.executable_build_id.take(),
+        abort_message: finished.abort_message.take(),
         stopping: finished.stopping,
         reading: finished.reading,
         writing: start.elapsed(),
@@ -252,7 +255,10 @@ fn record_of_dump(host: &HostFacts<'_>, tid: i32, cause: &Cause, dump: Result<&D
     let reason = match cause {
         Cause::Crash(crash) => {
             let context = &crash.context;
-            Reason::Crash { signal: signal_names::of_crash(context), address: context.siginfo.ssi_addr }
+            // Of a signal that was sent, or that the kernel says no more of, there is none (sigaction(2)).
+            let has_address = context.siginfo.ssi_code > 0 && context.siginfo.ssi_code != SI_KERNEL;
+            let address = has_address.then_some(context.siginfo.ssi_addr);
+            Reason::Crash { signal: signal_names::of_crash(context), address }
         }
         Cause::Request(reason) => Reason::Request(reason),
         Cause::Hang(silence) => Reason::Hang(*silence),

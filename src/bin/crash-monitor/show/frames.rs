@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use minidump::Module;
 use minidump_unwind::{FrameTrust, StackFrame};
 
+use super::one_line;
+
 /// So many calls are looked at to see which functions call each other, and are printed before a fold.
 const WINDOW: usize = 8;
 /// Fewer calls than this are not folded.
@@ -52,23 +54,24 @@ pub fn lines(frames: &[StackFrame]) -> String {
 
 /// The call of a frame, and before it those that the compiler put into its function instead of calling them.
 fn calls_of(frame: &StackFrame, directory: &Path) -> Vec<Call> {
-    let source = |file: Option<&String>, line: Option<u32>| Some(format!("{}:{}", short(file?, directory), line?));
+    let source =
+        |file: Option<&String>, line: Option<u32>| Some(format!("{}:{}", one_line(&short(file?, directory)), line?));
     let address = frame.instruction;
     let place = match &frame.module {
-        Some(module) => format!("{}+{:#x}", base_name(&module.name), address - module.base_address()),
+        Some(module) => format!("{}+{:#x}", one_line(base_name(&module.name)), address - module.base_address()),
         None => format!("{address:#018x}"),
     };
     let mut calls: Vec<_> = frame
         .inlines
         .iter()
         .map(|inlined| Call {
-            function: inlined.function_name.clone(),
+            function: one_line(&inlined.function_name),
             place: source(inlined.source_file_name.as_ref(), inlined.source_line).unwrap_or_else(|| place.clone()),
             note: "  (inlined)",
         })
         .collect();
     calls.push(Call {
-        function: frame.function_name.clone().unwrap_or_else(|| "??".to_owned()),
+        function: frame.function_name.as_deref().map_or_else(|| "??".to_owned(), one_line),
         place: source(frame.source_file_name.as_ref(), frame.source_line).unwrap_or(place),
         note: match frame.trust {
             FrameTrust::Scan | FrameTrust::CfiScan => "  (a guess, by scanning the stack)",

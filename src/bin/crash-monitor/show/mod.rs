@@ -60,6 +60,12 @@ pub fn show(arguments: Vec<OsString>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A name that the process may have chosen, which is not to look like further lines.
+#[cfg(feature = "show")]
+fn one_line(name: &str) -> String {
+    name.replace('\n', "?")
+}
+
 /// Becomes the executable beside this one that was built with this command: what reads debug information is not to be in the
 /// one that `cm_install` starts.
 #[cfg(not(feature = "show"))]

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::dump::{self, Dump};
 use super::symbols::Symbols;
-use super::{frames, stack};
+use super::{frames, one_line, stack};
 
 /// The exception code of a dump that was asked for, by Breakpad's convention.
 const REQUESTED: u32 = u32::MAX;
@@ -45,7 +45,7 @@ pub fn of_file(path: &Path, all_threads: bool) -> Result<String, String> {
     }
     if !missing.is_empty() {
         text += "\nNo names from:\n";
-        text.extend(missing.iter().map(|(module, why)| format!("  {module}: {why}\n")));
+        text.extend(missing.iter().map(|(module, why)| format!("  {}: {why}\n", one_line(module))));
     }
     // Names come from the process that crashed: they shall not command the terminal.
     Ok(text.replace(|c: char| c.is_control() && c != '\n', "?"))
@@ -55,7 +55,7 @@ fn summary(dump: &Dump<'_>, path: &Path) -> String {
     let unknown = || "unknown".to_owned();
     let mut process = dump.pid.clone().unwrap_or_else(unknown);
     if let Some(program) = dump.modules.main_module() {
-        process += &format!(" {}", program.name);
+        process += &format!(" {}", one_line(&program.name));
     }
     let time = OffsetDateTime::from_unix_timestamp(dump.time.into()).map_or_else(
         |_| unknown(),

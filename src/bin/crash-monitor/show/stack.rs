@@ -6,15 +6,15 @@ use minidump_unwind::{CallStack, FrameTrust, StackFrame, SystemInfo, walk_stack}
 use super::dump::Dump;
 use super::symbols::Symbols;
 
-/// Frames that end this close to the end of the dump's copy of the stack, in bytes, end because of that.
-const NEAR: u64 = 16 * 1024;
+/// A stack that was cut was cut to a multiple of this. A whole one begins at the stack pointer, which may be anywhere.
+const CUT: usize = 4096;
 
 /// What could be found of a thread's calls.
 pub struct Stack {
     /// The innermost call first.
     pub frames: Vec<StackFrame>,
     /// How much of the stack the dump holds, in bytes, where that ends the frames.
-    pub cut_at: Option<u64>,
+    pub cut_at: Option<usize>,
 }
 
 /// Follows the calls of `thread`; `crashed` says that the exception happened in it.
@@ -38,7 +38,10 @@ pub fn walk(dump: &Dump<'_>, thread: &MinidumpThread<'_>, crashed: bool, symbols
         cpu_count: 1,
     };
     pollster::block_on(walk_stack(0, (), &mut stack, memory, &dump.modules, &system, symbols));
-    let cut_at = memory.filter(|_| symbols.stuck()).and_then(|memory| cut_at(memory, stack.frames.last()?));
+    let cut_at = memory
+        .filter(|_| symbols.stuck())
+        .map(|memory| memory.bytes().len())
+        .filter(|length| length.is_multiple_of(CUT));
     Stack { frames: stack.frames, cut_at }
 }
 
@@ -71,10 +74,4 @@ fn caller_of_nowhere(dump: &Dump<'_>, context: &MinidumpContext, memory: Unified
     // Inside the call instruction, as minidump-unwind does it.
     frame.instruction = return_address.saturating_sub(1);
     Some(frame)
-}
-
-/// The size of the dump's copy of a stack, where the last frame found lies at its end.
-fn cut_at(memory: UnifiedMemory<'_, '_>, last: &StackFrame) -> Option<u64> {
-    let end = memory.memory_range()?.end;
-    (end.saturating_sub(last.context.get_stack_pointer()) < NEAR).then_some(memory.bytes().len() as u64)
 }

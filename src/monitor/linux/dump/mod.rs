@@ -6,6 +6,7 @@
 //!
 //! `process` and `tracer` stop the process, `writer` holds the bytes, and each other file writes one stream.
 
+mod abort_message;
 mod annotations;
 mod exception;
 mod maps;
@@ -28,6 +29,7 @@ use minidump_writer::crash_context::CrashContext;
 use minidump_writer::minidump_format::MDStreamType;
 
 use crate::monitor::host_data;
+use crate::monitor::linux::sender;
 use crate::page::read::Entries;
 use crate::settings::DumpContents;
 use maps::Maps;
@@ -67,6 +69,8 @@ pub(super) struct FinishedDump {
     pub threads: usize,
     pub thread_name: Option<String>,
     pub executable_build_id: Option<String>,
+    /// What the C library has said before it aborted the process.
+    pub abort_message: Option<String>,
     pub entries: Entries,
     process: StoppedProcess,
 }
@@ -123,7 +127,12 @@ pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Re
         }
     }
     writer.add_memory_list();
-    annotations::write(&mut writer, &host_data::dump_annotations(&entries));
+    let aborted = context.is_some_and(|context| context.siginfo.ssi_signo == libc::SIGABRT as u32);
+    let abort_message = if aborted { abort_message::read(&process, &mappings) } else { None };
+    abort_message.iter().for_each(|text| abort_message::write(&mut writer, text));
+    let sender = context.and_then(sender::of_crash).map(|sender| sender.to_string());
+    let found = [("abort_message", abort_message.as_deref()), ("signal_sender", sender.as_deref())];
+    annotations::write(&mut writer, &host_data::dump_annotations(&entries, &found));
     exception::write(&mut writer, process.tid, context, &site);
     system.write(&mut writer);
     memory_info::write(&mut writer, maps.sorted());
@@ -148,6 +157,7 @@ pub(super) fn make(mut process: StoppedProcess, request: &DumpRequest<'_>) -> Re
         threads: stopped.threads.len(),
         thread_name: blamed.and_then(|blamed| names.get(blamed)?.clone()),
         executable_build_id,
+        abort_message,
         entries,
         process,
     })

@@ -43,7 +43,7 @@ pub(super) fn write(
     let mut executable_build_id = None;
     for mapping in mappings.iter().filter(|mapping| mapping.is_interesting()) {
         if let Some(memory) = module_memory(process, mapping) {
-            let (mut module, build_id) = write_module(writer, memory, mapping);
+            let (mut module, build_id) = write_module(writer, memory, mapping, &name(process, maps, mapping));
             let end = maps.image_end(module.base_of_image).unwrap_or(0);
             module.size_of_image = module.size_of_image.max(end.saturating_sub(module.base_of_image) as u32);
             if modules.is_empty() {
@@ -78,14 +78,24 @@ fn module_memory<'a>(process: &'a StoppedProcess, mapping: &MappingInfo) -> Opti
     is_module.then_some(memory)
 }
 
+/// A module's name: the path of its file. In /proc/PID/maps a newline is the four characters `\012` (fs/proc/task_mmu.c,
+/// get_vma_name), which a name may hold too, and the parser drops blanks at the end. A link has the path as it is.
+fn name(process: &StoppedProcess, maps: &Maps, mapping: &MappingInfo) -> String {
+    let listed = mapping.name.as_deref().unwrap_or_default().to_string_lossy();
+    let range = maps.range_at(mapping.start_address as u64).filter(|_| listed.starts_with('/'));
+    match range.and_then(|range| process.mapped_file(&range)) {
+        Some(path) => path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned(),
+        None => listed.replace("\\012", "\n"),
+    }
+}
+
 /// Writes what the module's entry points to; gives the entry, and the build id in hexadecimal.
 fn write_module(
     writer: &mut DumpWriter,
     memory: io::Result<ModuleMemory<'_>>,
     mapping: &MappingInfo,
+    name: &str,
 ) -> (MDRawModule, Option<String>) {
-    // The one character that the kernel writes otherwise (fs/proc/task_mmu.c, show_map_vma).
-    let name = mapping.name.as_deref().unwrap_or_default().to_string_lossy().replace("\\012", "\n");
     let build_id = memory
         .map_err(|error| error.to_string())
         .and_then(|memory| module_reader::read_build_id_from_module(&memory).map_err(|error| error.to_string()));
@@ -95,7 +105,7 @@ fn write_module(
         base_of_image: mapping.start_address as u64,
         size_of_image: mapping.size as u32,
         cv_record,
-        module_name_rva: writer.string(&name),
+        module_name_rva: writer.string(name),
         ..Default::default()
     };
     (module, build_id.map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()))

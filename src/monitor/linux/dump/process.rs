@@ -5,6 +5,7 @@
 //! stopped in time and so cannot be detached.
 
 use std::io;
+use std::ops::Range;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -118,6 +119,13 @@ impl StoppedProcess {
     /// A file of /proc/PID.
     pub(super) fn read_file(&self, name: &str) -> io::Result<Vec<u8>> {
         process_info::read(&format!("/proc/{}/{name}", self.proc_entry))
+    }
+
+    /// The file that a mapping is of.
+    pub(super) fn mapped_file(&self, mapping: &Range<u64>) -> Option<String> {
+        let Range { start, end } = mapping;
+        let path = std::fs::read_link(format!("/proc/{}/map_files/{start:x}-{end:x}", self.proc_entry)).ok()?;
+        Some(path.to_string_lossy().into_owned())
     }
 
     /// As much of the memory at `address` as there is.

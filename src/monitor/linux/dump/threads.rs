@@ -14,10 +14,12 @@ use super::tracer::StoppedThread;
 use super::writer::DumpWriter;
 use crate::sys::ptrace::{Piece, thread_pointer};
 
-/// Most stack bytes of the crashing thread.
+/// Most stack bytes of the crashing thread; and where they end inside a frame, without which there would be no callers.
 const CRASHING_STACK_MAX: u64 = 256 * 1024;
+const LARGE_FRAME_STACK_MAX: u64 = 1024 * 1024;
 /// Most stack bytes of every other thread; less where there are many, so that all together stay below
-/// [`STACKS_TOTAL`], but never less than [`STACK_MIN`].
+/// [`STACKS_TOTAL`], but never less than [`STACK_MIN`], of which all limits are multiples: by that readers know a stack that was
+/// cut.
 const STACK_MAX: u64 = 64 * 1024;
 const STACK_MIN: u64 = 4 * 1024;
 const STACKS_TOTAL: u64 = 1024 * 1024;
@@ -103,6 +105,21 @@ impl Threads<'_> {
         }
     }
 
+    /// Most bytes of the crashing thread's stack above `bottom`. More than usual where the usual piece ends inside a large frame:
+    /// its upper half then has no address of code. Only of what is a stack by what lies above it: a stack pointer may point into
+    /// a heap.
+    fn crashing_stack_max(&self, bottom: u64, ceilings: [Option<u64>; 2]) -> u64 {
+        const HALF: u64 = CRASHING_STACK_MAX / 2;
+        let whole = self.maps.stack(bottom, u64::MAX, ceilings);
+        let large = whole.filter(|(start, end)| end - start > CRASHING_STACK_MAX && ceilings.contains(&Some(*end)));
+        let upper_half = large.and_then(|(start, _)| self.process.read_memory(start + HALF, HALF as usize).ok());
+        let is_code = |word: &[u8]| self.maps.code_at(word.try_into().map_or(0, u64::from_le_bytes)).is_some();
+        match upper_half {
+            Some(bytes) if !bytes.chunks_exact(size_of::<u64>()).any(is_code) => LARGE_FRAME_STACK_MAX,
+            _ => CRASHING_STACK_MAX,
+        }
+    }
+
     /// Copies all stacks into the dump with few system calls. Gives an empty descriptor for a stack that cannot be read.
     fn write_stacks(
         &self,
@@ -111,17 +128,19 @@ impl Threads<'_> {
     ) -> Vec<MDMemoryDescriptor> {
         let arguments = self.process.arguments;
         let others = self.stopped.len().saturating_sub(1).max(1) as u64;
-        let limit = (STACKS_TOTAL / others).clamp(STACK_MIN, STACK_MAX);
+        let share = STACKS_TOTAL / others / STACK_MIN * STACK_MIN;
+        let limit = share.clamp(STACK_MIN, STACK_MAX);
         let mut room = DUMP_MAX;
         let mut pieces: Vec<Option<Piece>> = Vec::with_capacity(states.len());
         for (tid, state) in states {
-            let limit = if *tid == self.process.tid { CRASHING_STACK_MAX } else { limit };
             let Some(ThreadState { stack_pointer, thread_pointer, .. }) = state else {
                 pieces.push(None);
                 continue;
             };
-            let bottom = stack_pointer.saturating_sub(RED_ZONE);
-            let range = self.maps.stack(bottom, limit, [*thread_pointer, arguments]);
+            let (bottom, ceilings) = (stack_pointer.saturating_sub(RED_ZONE), [*thread_pointer, arguments]);
+            let is_crashing = *tid == self.process.tid;
+            let limit = if is_crashing { self.crashing_stack_max(bottom, ceilings) } else { limit };
+            let range = self.maps.stack(bottom, limit, ceilings);
             let range = range.filter(|(start, end)| {
                 let fits = end - start <= room;
                 if !fits {
