@@ -105,8 +105,10 @@ fn an_inherited_limit_of_file_sizes_costs_no_dump() {
 #[test]
 fn a_hard_limit_of_file_sizes_leaves_the_reason() {
     let sandbox = Sandbox::new();
-    let _monitor = monitor_after(&sandbox, "ulimit -f 16");
-    let ended = Host::c().run(&sandbox, &["segv"]);
+    // 1.25 or 2.5 MiB, by the shell; with less than 1 MiB it would not begin. The dump of so many threads has 4 MiB.
+    let _monitor = monitor_after(&sandbox, "ulimit -f 2560");
+    let host = Host::build("exit_beside_crash.c", "file_limit", &[]);
+    let ended = host.run(&sandbox, &["1000"]);
     assert_ended_by_segv(&ended);
     let failed = &sandbox.only_record()["failed"];
     assert!(failed[0].as_str().unwrap().contains("File too large"), "{failed}");

@@ -34,6 +34,15 @@ static void *block_and_crash(void *how) {
     return crash_in_any_thread(how);
 }
 
+static volatile int main_has_returned;
+
+/* While pthread_create(3) runs, glibc has blocked all signals in the thread that calls it. */
+static void *block_and_crash_later(void *how) {
+    while (!main_has_returned)
+        ;
+    return block_and_crash(how);
+}
+
 static void *init_and_crash(void *how) {
     check(cm_thread_init());
     return crash_in_any_thread(how);
@@ -70,7 +79,11 @@ int main(int argc, char **argv) {
     } else if (!strcmp(kind, "main")) {
         block_and_crash((void *)how);
     } else if (!strcmp(kind, "thread")) {
-        run_thread(block_and_crash, how);
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, block_and_crash_later, (void *)how) != 0)
+            return 5;
+        main_has_returned = 1;
+        pthread_join(thread, NULL);
     }
     return 2;
 }
