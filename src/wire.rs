@@ -56,8 +56,8 @@ pub(crate) const USER_CRASH: u32 = 7;
 /// carries one end of a socket pair (socketpair(2)) that the child has made, on which [`KIND_CRASH_ACK`] is sent.
 pub(crate) const USER_CHILD_CRASH: u32 = 8;
 
-/// Length of what stands before the crash context in the two messages above: a native `u32`, 1 where only the kernel's default action
-/// follows the report and else 0, and four bytes of zero.
+/// Length of what stands before the crash context in the two messages above: the number of an [`AfterReport`] as a native `u32`,
+/// and four bytes of zero.
 pub(crate) const CRASH_PREFIX: usize = 8;
 
 /// A frame's header as bytes.

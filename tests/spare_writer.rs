@@ -9,12 +9,7 @@ use rustix::process::Signal;
 fn host_and_spare(sandbox: &Sandbox, monitor: &Monitor) -> (Running, u32) {
     let mut host = Host::c().start(sandbox, &["wait", "segv"]);
     host.wait_for("ready");
-    (host, wait_for_spare(monitor))
-}
-
-fn wait_for_spare(monitor: &Monitor) -> u32 {
-    common::wait_until("a spare writer", || process::spare(monitor.pid()).is_some());
-    process::spare(monitor.pid()).expect("just seen")
+    (host, process::wait_for_spare(monitor.pid()))
 }
 
 fn crash(sandbox: &Sandbox, mut host: Running) {
@@ -69,7 +64,7 @@ fn one_that_is_stopped_costs_its_host_the_deadline_and_no_more() {
     let monitor = Monitor::start(&sandbox);
     let mut host = Host::c().start(&sandbox, &["config", "segv", "1000"]);
     host.wait_for("ready");
-    let spare = wait_for_spare(&monitor);
+    let spare = process::wait_for_spare(monitor.pid());
     process::signal(spare, Signal::STOP);
     host.go_on();
     let ended = host.end();

@@ -81,8 +81,8 @@ func codeAddress(address uintptr) unsafe.Pointer {
 //
 // Install starts such a program once more, with --crash-monitor on its command line, a clean environment and "/" as
 // its directory. There RunMonitor returns after the monitor's last host has gone, or with an error. SIGTERM has it take
-// no new hosts, and a second one has it return once the dumps in progress are written. In any other process it returns false at once. Package initialisation
-// comes before main in the monitor too.
+// no new hosts, and a second one has it return once the dumps in progress are written. In any other process it returns
+// false at once. Package initialisation comes before main in the monitor too.
 //
 // The monitor can have functions of the program called: [WithReportCallback], [WithLogCallback]. Where they cannot be, it
 // serves without, and RunMonitor returns that as its error. In any other process they change nothing.

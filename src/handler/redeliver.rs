@@ -59,9 +59,8 @@ pub(super) fn again(event: &Event, queue: bool) {
 /// Has a thread run its breakpoint instruction again: on x86-64 the kernel has left it after int3.
 #[cfg(target_arch = "x86_64")]
 fn step_back(event: &Event) {
-    // The code of a breakpoint instruction's SIGTRAP (include/uapi/asm-generic/siginfo.h).
-    const SI_KERNEL: i32 = 0x80;
-    if event.code() == SI_KERNEL {
+    // The code of a breakpoint instruction's SIGTRAP.
+    if event.code() == signals::SI_KERNEL {
         // SAFETY: the kernel's context for this signal.
         unsafe { (*event.ucontext()).uc_mcontext.gregs[libc::REG_RIP as usize] -= 1 };
     }

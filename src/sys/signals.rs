@@ -21,6 +21,9 @@ pub(crate) const CRASH_SIGNALS: [i32; 6] =
 /// A handler that takes siginfo and context.
 pub(crate) type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 
+/// The `si_code` of what the kernel says no more of (include/uapi/asm-generic/siginfo.h).
+pub(crate) const SI_KERNEL: i32 = 0x80;
+
 /// A set of signals as the kernel keeps it: one bit each.
 pub(crate) type Mask = u64;
 

@@ -57,8 +57,8 @@ pub(crate) struct Launch {
 
 impl Launch {
     /// Starts the program in a session of its own, with default signal actions, `/` as its directory, umask 077, the highest
-    /// limits that it may have, its standard descriptors on `/dev/null`, `ready` as descriptor 3 and every other one closed. Gives its pid once the program
-    /// has been executed, or the errno of the step that failed.
+    /// limits that it may have, its standard descriptors on `/dev/null`, `ready` as descriptor 3 and every other one closed.
+    /// Gives its pid once the program has been executed, or the errno of the step that failed.
     ///
     /// Signal safety: may be called by a signal handler. The pointers have to be good and the stacks unused.
     pub(crate) fn start(&self, ready: RawFd) -> SysResult<i32> {

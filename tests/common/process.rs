@@ -47,6 +47,16 @@ pub fn spare(monitor: u32) -> Option<u32> {
     children(monitor).into_iter().find(is_spare)
 }
 
+/// Waits until a monitor has such a child.
+pub fn wait_for_spare(monitor: u32) -> u32 {
+    let mut found = None;
+    super::wait_until("a spare writer", || {
+        found = spare(monitor);
+        found.is_some()
+    });
+    found.expect("just seen")
+}
+
 /// Sends a signal to a process that this test has started, itself or through its hosts.
 pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid as i32).expect("a pid");

@@ -17,9 +17,7 @@ fn without_spare(sandbox: &Sandbox, commoner: &Commoner, arguments: &[&str]) -> 
 }
 
 fn spare_of(sandbox: &Sandbox) -> u32 {
-    let monitor = sandbox.monitor_pid().expect("a monitor");
-    common::wait_until("a spare writer", || process::spare(monitor).is_some());
-    process::spare(monitor).expect("just seen")
+    process::wait_for_spare(sandbox.monitor_pid().expect("a monitor"))
 }
 
 fn monitor_log(sandbox: &Sandbox) -> String {

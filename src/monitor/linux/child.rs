@@ -20,7 +20,7 @@ use crate::sys::{process, raw};
 const RESULT_MAX: usize = 16 * 1024;
 /// The longest work in bytes, and its most descriptors.
 const WORK_MAX: usize = 64 * 1024;
-pub(super) const WORK_DESCRIPTORS: usize = 4;
+const WORK_DESCRIPTORS: usize = 4;
 
 pub(super) struct Child {
     pub pid: i32,

@@ -80,8 +80,7 @@ impl Children {
         own: &[RawFd],
     ) {
         let Some(job) = self.hand_over(job, socket) else { return };
-        let (_, of_process) = job.process.to_parts();
-        let needed: Vec<_> = socket.into_iter().chain(of_process).map(|fd| fd.as_raw_fd()).collect();
+        let needed: Vec<_> = socket.into_iter().chain(job.process.descriptors()).map(|fd| fd.as_raw_fd()).collect();
         let started = Child::start(&self.without_own(own, &needed), |monitor| {
             work(&job, &self.system, socket.and_then(|socket| process::inherited(socket.as_raw_fd())), &monitor);
         });
@@ -102,11 +101,12 @@ impl Children {
 
     /// Gives a job to the spare writer; gives it back where there is none, or it cannot have this job.
     fn hand_over(&mut self, job: Job<Process>, socket: Option<BorrowedFd<'_>>) -> Option<Job<Process>> {
-        let Some((message, descriptors)) = job_message::encode(&job, socket) else { return Some(job) };
-        match self.spare.take_if(|(_, child)| child.send_work(&message, &descriptors).is_ok()) {
-            Some((id, child)) => self.queue.started(id, child, Stage::Writing(Box::new(job))),
-            None => return Some(job),
-        }
+        let takes_it = |child: &Child| {
+            let (message, descriptors) = job_message::encode(&job, socket)?;
+            child.send_work(&message, &descriptors).ok()
+        };
+        let Some((id, child)) = self.spare.take_if(|(_, child)| takes_it(child).is_some()) else { return Some(job) };
+        self.queue.started(id, child, Stage::Writing(Box::new(job)));
         None
     }
 

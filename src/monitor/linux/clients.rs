@@ -364,7 +364,7 @@ impl Clients {
 
     pub(super) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
         let listener = self.listener.iter().map(|listener| listener.socket.as_raw_fd());
-        let hosts = self.hosts.iter().flat_map(|host| host.process.to_parts().1).map(|fd| fd.as_raw_fd());
+        let hosts = self.hosts.iter().flat_map(|host| host.process.descriptors()).map(|fd| fd.as_raw_fd());
         listener.chain(self.sessions.descriptors()).chain(hosts)
     }
 }

@@ -52,12 +52,14 @@ impl HostPage {
         };
         let of_pid = |path: PathBuf| resolve_proc_self(pid, path);
         entries.attachments = entries.attachments.into_iter().map(of_pid).collect();
-        if let Some(threads) = name_spaces::threads(pid).filter(|_| !gone) {
-            let seen = |own: u32| threads.get(&(own as i32)).map_or(own, |tid| *tid as u32);
-            entries.thread_annotations.iter_mut().for_each(|annotation| annotation.tid = seen(annotation.tid));
-            entries.log.iter_mut().for_each(|line| line.tid = seen(line.tid));
-        }
         if !gone {
+            // Asked for only where a thread is named: it takes a look at every thread.
+            let names_threads = !entries.thread_annotations.is_empty() || !entries.log.is_empty();
+            if let Some(threads) = names_threads.then(|| name_spaces::threads(pid)).flatten() {
+                let seen = |own: u32| threads.get(&(own as i32)).map_or(own, |tid| *tid as u32);
+                entries.thread_annotations.iter_mut().for_each(|annotation| annotation.tid = seen(annotation.tid));
+                entries.log.iter_mut().for_each(|line| line.tid = seen(line.tid));
+            }
             // Annotations of an earlier thread with a reused id are left out.
             entries.thread_annotations.retain(|annotation| began_before(pid, annotation.tid, annotation.set_at));
         }

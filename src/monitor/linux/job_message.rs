@@ -45,11 +45,10 @@ pub(super) fn encode<'a>(
     let settings: Settings = (dump_dir, app_name, (retention.files, retention.bytes), contents, deadline);
     let info =
         job.info.clone().map(|HostInfo { executable, command_line, started }| (executable, command_line, started));
-    let (parts, descriptors) = job.process.to_parts();
-    let facts: Facts = (parts, settings, info, *tid);
+    let facts: Facts = (job.process.to_parts(), settings, info, *tid);
     let facts = serde_json::to_vec(&facts).ok()?;
     let message = Payload::default().number(socket.is_some().into()).number(kind).string(&facts).string(&cause);
-    Some((message.0, socket.into_iter().chain(descriptors).collect()))
+    Some((message.0, socket.into_iter().chain(job.process.descriptors()).collect()))
 }
 
 /// Reads what [`encode`] has written.

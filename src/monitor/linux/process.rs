@@ -68,14 +68,22 @@ impl Process {
         Self { pid, pidfd, started, unique: None, page: HostPage::default(), named_directory: None }
     }
 
-    /// What a process that has none of this one's memory needs to know of it, and the descriptors that go with it.
-    pub(super) fn to_parts(&self) -> (Parts, Vec<BorrowedFd<'_>>) {
-        let descriptors = [self.end(), self.page.memfd(), self.named_directory.as_deref().map(OwnedFd::as_fd)];
-        let has = descriptors.map(|descriptor| descriptor.is_some());
-        ((self.pid, self.started, self.unique, self.page.address(), has), descriptors.into_iter().flatten().collect())
+    /// What a process that has none of this one's memory needs to know of it, besides its [`Self::descriptors`].
+    pub(super) fn to_parts(&self) -> Parts {
+        let has = self.optional_descriptors().map(|descriptor| descriptor.is_some());
+        (self.pid, self.started, self.unique, self.page.address(), has)
     }
 
-    /// Takes what [`Self::to_parts`] has given.
+    /// All that are held of the process.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.optional_descriptors().into_iter().flatten()
+    }
+
+    fn optional_descriptors(&self) -> [Option<BorrowedFd<'_>>; 3] {
+        [self.end(), self.page.memfd(), self.named_directory.as_deref().map(OwnedFd::as_fd)]
+    }
+
+    /// Takes what [`Self::to_parts`] and [`Self::descriptors`] have given.
     pub(super) fn from_parts(parts: Parts, descriptors: &mut impl Iterator<Item = OwnedFd>) -> Self {
         let (pid, started, unique, address, has) = parts;
         let [pidfd, memfd, directory] = has.map(|has| if has { descriptors.next() } else { None });

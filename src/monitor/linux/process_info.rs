@@ -111,10 +111,18 @@ impl Status {
         Some(Self(String::from_utf8_lossy(&read(path).ok()?).into_owned()))
     }
 
-    /// The numbers of the line that begins so; None where there is none.
+    /// What stands behind a name; None where there is no such line.
+    fn line(&self, name: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    }
+
     fn numbers<T: FromStr>(&self, name: &str) -> Option<Vec<T>> {
-        let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
+        self.line(name)?.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
+    }
+
+    /// The signals that the thread has blocked.
+    fn blocked(&self) -> Option<Mask> {
+        Mask::from_str_radix(self.line("SigBlk")?.trim(), 16).ok()
     }
 
     /// The ids of the process or thread in each name space, the reader's first (proc(5), NSpid; Linux 4.1).
@@ -143,9 +151,7 @@ pub(super) fn wait_status_of_zombie(pid: i32) -> Option<i32> {
 /// The signals that the main thread of such a process has blocked (proc(5), "SigBlk").
 pub(super) fn blocked_of_zombie(pid: i32) -> Option<Mask> {
     Stat::of(pid).filter(Stat::is_zombie)?;
-    let status = String::from_utf8_lossy(&read(&format!("/proc/{pid}/status")).ok()?).into_owned();
-    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"))?;
-    Mask::from_str_radix(blocked.trim(), 16).ok()
+    Status::of(pid)?.blocked()
 }
 
 /// Whether a process is exiting: its files are closed shortly before it is a zombie.

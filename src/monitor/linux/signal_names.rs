@@ -4,6 +4,7 @@ use minidump_writer::crash_context::CrashContext;
 use serde_json::{Value, json};
 
 use super::sender;
+use crate::sys::signals::SI_KERNEL;
 
 /// The signal of a crash.
 pub(super) fn of_crash(context: &CrashContext) -> Value {
@@ -63,7 +64,7 @@ fn code_name(signal: i32, code: i32) -> String {
         (-4, "SI_ASYNCIO"),
         (-5, "SI_SIGIO"),
         (-6, "SI_TKILL"),
-        (0x80, "SI_KERNEL"),
+        (SI_KERNEL, "SI_KERNEL"),
     ];
     // Codes count from 1.
     let raised: &[&str] = match signal {

@@ -19,6 +19,7 @@ use crate::monitor::record::{self, DumpFacts, HostFacts, HostInfo, Reason};
 use crate::monitor::report_files::{self, NewFile};
 use crate::monitor::retention;
 use crate::page::read::Entries;
+use crate::sys::signals::SI_KERNEL;
 use crate::wire::AfterReport;
 
 /// How long a finishing writer waits for the end of its crashed host. Syncing files would slow that end down, and the previous
@@ -28,8 +29,6 @@ pub(super) const HOST_END: Duration = Duration::from_secs(3);
 /// How long a handler of the program's own, which comes after ours, runs without the other threads. It may need one of them: a
 /// lock that it holds, for instance.
 const HANDLER_ALONE: Duration = Duration::from_millis(500);
-/// The `si_code` of a fault without further information (include/uapi/asm-generic/siginfo.h).
-const SI_KERNEL: i32 = 0x80;
 
 /// A file that has its name.
 type NamedFile = (File, PathBuf);
